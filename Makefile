@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What one can do here. The module's own build is in Kbuild; everything else is done by
+# scripts/lab, which this file only calls. `make help` prints this list.
+
+.DEFAULT_GOAL := modules
+.PHONY: help modules run test bench lint doctor debug gdb selftest rust-analyzer clean distclean
+
+# Variables given on make's command line reach it through the environment.
+LAB = scripts/lab.sh
+
+help: ## print this list
+	@echo 'usage: make [TARGET] [VARIABLE=value]...'
+	@echo
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@echo
+	@echo 'Variables:'
+	@sed -n 's/^#  \([A-Z_]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
+
+modules: ## build ringdev.ko here, against KDIR (the default target)
+	@$(LAB) modules
+
+run: ## boot the plain lane, load the module, show it, and give a shell
+	@$(LAB) run
+
+test: ## all tests: on the host, and in a guest of each lane
+	@$(LAB) test
+
+selftest: ## boot what must come out red, and see that the lab says so
+	@$(LAB) selftest
+
+bench: ## instructions per write and read, beside pipe(2) and AF_UNIX
+	@$(LAB) bench
+
+lint: ## format, warnings and style of everything
+	@$(LAB) lint
+
+doctor: ## check the tools and the kernel tree, and say how to mend them
+	@$(LAB) doctor
+
+debug: ## boot a guest that waits for gdb
+	@$(LAB) debug
+
+gdb: ## gdb for that guest, with the symbols of kernel and module
+	@$(LAB) gdb
+
+rust-analyzer: ## write rust-project.json for rust-analyzer, against KDIR
+	@$(LAB) rust-analyzer
+
+clean: ## remove what was built in this tree
+	@$(LAB) clean
+
+distclean: ## clean, and remove the lab's cache: kernels, tools, logs
+	@$(LAB) distclean
+
+# The lines from here on are printed by `make help`.
+#  LANE=plain|debug  run, test, bench, debug: this lane alone
+#  ONLY=PATTERN      test: only tests whose name has PATTERN in it
+#  CMD='...'         run: this command in the guest, and its exit code
+#  EXTRA=DIR         run: the files of DIR under /extra in the guest
+#  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
+#  KDIR=DIR          a built kernel tree, for the module and for booting
+#  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built
+#  NO_INSTALL=1      never install a package: print the command and stop

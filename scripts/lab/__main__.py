@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+"""``python3 -m lab VERB [ARGUMENT]...``: finds the verb's module and runs it."""
+
+import importlib
+import signal
+import sys
+
+from lab.errors import Exit, LabError
+from lab.report import say
+
+# Verb: the module that does it. Each has a ``main(argv: list[str]) -> int``.
+VERBS = {
+    "bench": "bench",
+    "clean": "clean",
+    "debug": "debug",
+    "distclean": "distclean",
+    "doctor": "doctor",
+    "gdb": "gdb",
+    "lint": "lint",
+    "modules": "modules",
+    "run": "run",
+    "rust-analyzer": "rust_analyzer",
+    "selftest": "selftest",
+    "test": "test",
+    "vm": "vm",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Runs one verb and turns what went wrong into a sentence and an exit code."""
+    verb = argv[0] if argv else ""
+    if verb not in VERBS:
+        say(f"no such verb: '{verb}'. There are: {' '.join(VERBS)}")
+        return Exit.USAGE
+    try:
+        code: int = importlib.import_module(f"lab.{VERBS[verb]}").main(argv[1:])
+    except LabError as error:
+        say(str(error))
+        return error.exit
+    except KeyboardInterrupt:
+        say("interrupted; the next run goes on from here")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Gets a lane's kernel: the user's own built tree, or one built here and kept.
+
+A kernel that the lab builds lives in ``kernels/<lane>-<version>-<key>`` of the cache, where
+the key stands for all that it is made from: the source, the lane's configuration and the
+compilers. kbuild writes absolute paths into what it makes, so a tree is built where it stays,
+under a lock, and a stamp that is written last says that it is whole. After an interruption
+make goes on from what is there: kbuild takes a file for made only when its ``.cmd`` record,
+which is written after it, is there as well.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import paths
+from lab import source as sources
+from lab.errors import HostNotFit, LabError, UsageError
+from lab.report import say
+from lab.toolchain import Toolchain, tail
+
+LANES = ("plain", "debug")
+
+# What a tree must have when it is done.
+TARGETS = ("bzImage", "modules", "scripts_gdb")
+
+# Minutes that a build takes on one core; half of that on two.
+MINUTES = {"plain": 16, "debug": 22}
+
+# A built tree, and what the build needs besides.
+ROOM = 5 << 30
+
+# So that the same source, configuration and compilers give the same bits.
+REPRODUCIBLE = (
+    "KBUILD_BUILD_TIMESTAMP=2026-01-01",
+    "KBUILD_BUILD_USER=ringdev",
+    "KBUILD_BUILD_HOST=lab",
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A built kernel tree."""
+
+    lane: str
+    src: Path
+    build: Path
+    release: str
+    # Short, and different for kernels for which a module must be built anew.
+    key: str
+    # The user's own, by KDIR: the lab does not build it.
+    from_user: bool = False
+    clang: bool = True
+
+    @property
+    def image(self) -> Path:
+        """The image that QEMU boots."""
+        return self.build / "arch/x86/boot/bzImage"
+
+    @property
+    def vmlinux(self) -> Path:
+        """The image with symbols."""
+        return self.build / "vmlinux"
+
+    @property
+    def version(self) -> str:
+        """The version without what a configuration appends to it."""
+        return self.release.partition("-")[0]
+
+    def make(self, tc: Toolchain, *arguments: str) -> list[str]:
+        """Returns the command that runs kbuild in this tree with the compilers it was built by."""
+        variables = [v for v in tc.make_vars() if self.clang or v != "LLVM=1"]
+        return ["make", "-C", str(self.build), *variables, *arguments]
+
+
+def ensure(lane: str, tc: Toolchain) -> Kernel:
+    """Returns the lane's kernel: the user's KDIR, or the lab's own, built first if need be."""
+    if lane not in LANES:
+        raise UsageError(f"there is no lane '{lane}', only {' and '.join(LANES)}")
+    if kdir := os.environ.get("KDIR"):
+        return from_kdir(Path(kdir), lane)
+    if lane == "debug" and not tc.llvm_bin:
+        raise HostNotFit("the debug lane needs clang, ld.lld and llvm: KASAN works with Rust"
+                         " under clang alone")  # fmt: skip
+    source = sources.ensure()
+    fragment = lane_fragment(lane)
+    key = build_key(source.identity, fragment, tc)
+    home = paths.cache() / "kernels" / f"{lane}-{source.version}-{key}"
+    stamp = home / "complete"
+    # A user's own source can change under us: there make decides what is to be done.
+    if stamp.exists() and not source.from_user:
+        return _load(home, lane, source.path, key)
+    with paths.locked(home.with_suffix(home.suffix + ".lock"), f"the {lane} kernel") as lock:
+        if not stamp.exists() or source.from_user:
+            home.mkdir(parents=True, exist_ok=True)
+            (home / "fragment").write_text(fragment)
+            _build(home, lane, source, tc, lock)
+    return _load(home, lane, source.path, key)
+
+
+def from_kdir(build: Path, lane: str) -> Kernel:
+    """Returns the user's built tree as a kernel that can be booted; says what it lacks if not."""
+    build = build.expanduser().resolve()
+    config = read_config(build / ".config")
+    if not config:
+        raise HostNotFit(f"KDIR={build} has no .config: give the folder of a built kernel")
+    if config.get("CONFIG_RUST") != "y":
+        raise HostNotFit(f"KDIR={build} was configured without CONFIG_RUST")
+    for name, made_by in (
+        ("Module.symvers", "make modules"),
+        ("rust/libkernel.rmeta", "make"),
+        ("arch/x86/boot/bzImage", "make bzImage"),
+        ("vmlinux", "make"),
+    ):
+        if not (build / name).exists():
+            raise HostNotFit(f"KDIR={build} has no {name}: run '{made_by}' there")
+    return Kernel(
+        lane=lane,
+        src=source_of(build),
+        build=build,
+        release=(build / "include/config/kernel.release").read_text().strip(),
+        # The image's time is part of it: after a rebuild a module has to be built anew.
+        key=_short(f"{build} {(build / 'vmlinux').stat().st_mtime_ns}"),
+        from_user=True,
+        clang=config.get("CONFIG_CC_IS_CLANG") == "y",
+    )
+
+
+def source_of(build: Path) -> Path:
+    """Returns the source tree that ``build`` was built from."""
+    link = build / "source"
+    return link.resolve() if link.exists() else build
+
+
+def read_config(path: Path) -> dict[str, str]:
+    """Reads a .config: the value of each symbol; one that is not set is not in the answer."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return {}
+    return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.M))
+
+
+def lane_fragment(lane: str) -> str:
+    """Returns what the lane's kernel has on top of allnoconfig."""
+    folder = paths.ROOT / "scripts/lanes"
+    return (folder / "base.config").read_text() + (folder / f"{lane}.config").read_text()
+
+
+def wanted(fragment: str) -> dict[str, str]:
+    """Reads a fragment: the value that each symbol shall have, ``n`` for "is not set"."""
+    symbols = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", fragment, re.M))
+    symbols.update(dict.fromkeys(re.findall(r"^# (CONFIG_\w+) is not set$", fragment, re.M), "n"))
+    return symbols
+
+
+def not_taken(fragment: str, config: Mapping[str, str]) -> dict[str, str]:
+    """Returns the symbols of the fragment that have another value, with that value."""
+    return {
+        symbol: config.get(symbol, "n")
+        for symbol, value in wanted(fragment).items()
+        if config.get(symbol, "n") != value
+    }
+
+
+def build_key(source: str, fragment: str, tc: Toolchain) -> str:
+    """Returns a short name for all that a kernel is made from."""
+    compilers = [tc.versions.get(name, "") for name in ("rustc", "bindgen", "clang", "ld.lld")]
+    if not tc.llvm_bin:
+        compilers.append(tc.versions.get("gcc", ""))
+    symbols = sorted(wanted(fragment).items())
+    made_from = [source, symbols, compilers, TARGETS, REPRODUCIBLE]
+    return _short(json.dumps(made_from))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _load(home: Path, lane: str, src: Path, key: str) -> Kernel:
+    build = home / "build"
+    return Kernel(
+        lane=lane,
+        src=src,
+        build=build,
+        release=(build / "include/config/kernel.release").read_text().strip(),
+        key=key,
+        clang=read_config(build / ".config").get("CONFIG_CC_IS_CLANG") == "y",
+    )
+
+
+def _build(home: Path, lane: str, source: sources.Source, tc: Toolchain, lock: int) -> None:
+    """Configures and builds; the stamp is the last thing written."""
+    build = home / "build"
+    log = home / "build.log"
+    stamp = home / "complete"
+    resumed = build.exists()
+    stamp.unlink(missing_ok=True)
+    build.mkdir(exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < ROOM and not resumed:
+        raise HostNotFit(f"building a kernel takes {ROOM >> 30} GiB in {paths.cache()}, and"
+                         f" {free >> 20} MiB are free")  # fmt: skip
+    make = [
+        "make", "-C", str(source.path), f"O={build}", *tc.make_vars(), *REPRODUCIBLE,
+    ]  # fmt: skip
+    with log.open("w") as output:
+
+        def run(*arguments: str) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [*make, *arguments], env=tc.env(), stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, pass_fds=(lock,),
+            )  # fmt: skip
+
+        if run(f"KCONFIG_ALLCONFIG={home / 'fragment'}", "allnoconfig").wait():
+            raise LabError(f"configuring the {lane} kernel failed; the end of {log}:\n{tail(log)}")
+        check_config(home, lane, source.path, tc)
+        cores = len(os.sched_getaffinity(0))
+        minutes = max(1, round(MINUTES[lane] / cores))
+        say(f"{'going on with' if resumed else 'building'} the {lane} kernel {source.version}:"
+            f" about {minutes} minutes on {cores} cores, once (log: {log})")  # fmt: skip
+        make_process = run(f"-j{cores}", *TARGETS)
+        try:
+            code = _watch(make_process, lane)
+        except BaseException:
+            make_process.terminate()
+            make_process.wait()
+            raise
+    if code:
+        if shutil.disk_usage(home).free < 64 << 20:
+            raise HostNotFit(f"the disk of {home} is full; make room and start again")
+        raise LabError(f"building the {lane} kernel failed; the end of {log}:\n{tail(log)}")
+    stamp.write_text(json.dumps({"source": source.identity, "versions": dict(tc.versions)}) + "\n")
+
+
+def _watch(process: "subprocess.Popen[bytes]", lane: str) -> int:
+    """Waits for a build, and says every other minute that it is still at it."""
+    start = time.monotonic()
+    while True:
+        try:
+            return process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            say(f"{lane} kernel: {(time.monotonic() - start) / 60:.0f} minutes so far")
+
+
+def check_config(home: Path, lane: str, src: Path, tc: Toolchain) -> None:
+    """Refuses a configuration in which a symbol of the lane did not take, and says why."""
+    config = read_config(home / "build/.config")
+    missed = not_taken((home / "fragment").read_text(), config)
+    if not missed:
+        return
+    lines = [
+        f"    {symbol} is {value}; {why_not(symbol, config, src)}"
+        for symbol, value in missed.items()
+    ]
+    if "CONFIG_RUST" in missed:
+        run = subprocess.run(
+            ["make", "-C", str(src), f"O={home / 'build'}", *tc.make_vars(), "rustavailable"],
+            env=tc.env(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        lines += [f"    {line}" for line in (run.stdout + run.stderr).splitlines()]
+    raise HostNotFit(f"the {lane} kernel of {src} cannot be configured as scripts/lanes asks:\n"
+                     + "\n".join(lines))  # fmt: skip
+
+
+def why_not(symbol: str, config: Mapping[str, str], src: Path) -> str:
+    """Explains from the Kconfig files what a symbol depends on, and how that stands."""
+    name = symbol.removeprefix("CONFIG_")
+    grep = subprocess.run(
+        ["grep", "-rlE", "--include=Kconfig*", rf"^\s*(menu)?config {name}$", "."],
+        cwd=src, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    conditions: list[str] = []
+    for file in grep.stdout.split():
+        text = (src / file).read_text(errors="replace")
+        for entry in re.findall(rf"^\s*(?:menu)?config {name}\n((?:[ \t]+.*\n|\n)*)", text, re.M):
+            conditions += re.findall(r"^\s+depends on (.*)$", entry.replace("\\\n", " "), re.M)
+    if not grep.stdout:
+        return "this kernel has no such symbol"
+    if not conditions:
+        return "it depends on what surrounds it in " + " ".join(grep.stdout.split())
+    names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", " ".join(conditions)))
+    state = ", ".join(f"{n}={config.get(f'CONFIG_{n}', 'n')}" for n in names)
+    return f"it depends on {' && '.join(conditions)} (here: {state})"

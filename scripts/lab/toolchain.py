@@ -1,0 +1,715 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Finds the tools that the lab runs, and installs those that are missing.
+
+A tool that is there but unfit (too old, a rustc without its library's source) is passed over
+for the next one. What is still missing then is named, with the reason and the one command
+that installs it, before that command is run. What the tools are wanted for decides which are
+looked for, so that ``make run`` does not install what only ``make lint`` needs.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache as remember
+from pathlib import Path
+
+from lab import paths
+from lab.errors import HostNotFit, LabError
+from lab.report import say
+
+Version = tuple[int, ...]
+
+# What Linux 7.3 asks for in scripts/min-tool-version.sh; a kernel tree's own script wins.
+MINIMUM: Mapping[str, Version] = {
+    "rustc": (1, 85, 0),
+    "bindgen": (0, 71, 1),
+    "llvm": (17, 0, 1),
+    "gcc": (8, 1, 0),
+}
+
+# The bindgen that is built from source where the distribution has none that is new enough.
+BINDGEN_VERSION = "0.73.2"
+
+# What of LLVM the kernel's LLVM=1 calls.
+LLVM_TOOLS = ("clang", "ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-objdump",
+              "llvm-readelf", "llvm-strip")  # fmt: skip
+
+# The purposes that tools can be wanted for; `find` takes a set of these.
+WANTS: Mapping[str, tuple[str, ...]] = {
+    # Configure and build a kernel and the module.
+    "kernel": ("rustc", "rust-src", "bindgen", "llvm", "bc", "bison", "flex", "libelf", "make",
+               "perl", "tar", "xz"),
+    # Boot it.
+    "boot": ("qemu", "busybox"),
+    # Build the static programs that run in the guest.
+    "guest": ("rustc", "cargo", "libc"),
+    # Run the tests of the ring's core on the host, also under the sanitizers.
+    "host-tests": ("rustc", "cargo", "llvm", "sanitizers", "venv"),
+    # Read the sources.
+    "lint": ("rustc", "cargo", "rustfmt", "clippy", "perl", "shellcheck", "venv"),
+    # Look into a running guest.
+    "gdb": ("gdb",),
+}  # fmt: skip
+
+# Why each is needed, and the packages that have it where the answer does not depend on versions.
+REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "bc": ("the kernel computes constants with it", ("bc",)),
+    "bindgen": ("makes Rust declarations of the kernel's C headers", ()),
+    "bison": ("generates parsers of kconfig and dtc", ("bison",)),
+    "busybox": ("the guest's shell; a static one, since the guest has no libraries",
+                ("busybox-static",)),
+    "cargo": ("builds the programs and tests that run outside the kernel", ()),
+    "clippy": ("lints Rust", ()),
+    "flex": ("generates scanners of kconfig and dtc", ("flex",)),
+    "gdb": ("make gdb starts it", ("gdb",)),
+    "libc": ("links the guest's programs statically", ("libc6-dev", "gcc")),
+    "libelf": ("objtool reads object files with it", ("libelf-dev",)),
+    "llvm": ("compiles and links the kernel; KASAN with Rust needs clang", ()),
+    "make": ("builds the kernel", ("make",)),
+    "perl": ("runs scripts of the kernel tree", ("perl",)),
+    "qemu": ("boots the kernel", ("qemu-system-x86",)),
+    "rust-src": ("the kernel builds Rust's core library itself", ()),
+    "rustc": ("compiles the kernel's Rust, and the module", ()),
+    "rustfmt": ("checks the format of Rust files", ()),
+    "sanitizers": ("runtimes of ThreadSanitizer and AddressSanitizer", ()),
+    "shellcheck": ("lints shell scripts", ("shellcheck",)),
+    "tar": ("unpacks the kernel", ("tar",)),
+    "venv": ("keeps pytest, ruff and mypy apart from the system's Python", ("python3-venv",)),
+    "xz": ("unpacks the kernel", ("xz-utils",)),
+}  # fmt: skip
+
+# Variables that make, kbuild or cargo would heed, and that reach us from the `make run CMD=...`
+# that started the lab or from the user's habits. They must not leak into what the lab builds.
+SCRUBBED = re.compile(
+    r"MAKE(FLAGS|LEVEL|OVERRIDES|FILES)|MFLAGS|GNUMAKEFLAGS|KBUILD_\w+|K[CA]FLAGS|KRUSTFLAGS|KCPPFLAGS"
+    r"|ARCH|SUBARCH|CROSS_COMPILE|LLVM(_IAS)?|(HOST)?(CC|CXX|LD|AR|RUSTC|CFLAGS|LDFLAGS|RUSTFLAGS)"
+    r"|NM|STRIP|OBJCOPY|OBJDUMP|READELF|BINDGEN|RUSTDOC|RUSTFMT|CLIPPY(_DRIVER|_CONF_DIR)?|PAHOLE"
+    r"|INSTALL_\w+|M|MO|O|V|W|C|CF|CHECK|CPPFLAGS|CXXFLAGS|CARGO_(BUILD|TARGET|PROFILE)_\w+"
+    r"|CARGO_ENCODED_RUSTFLAGS|RUSTC_\w+|RUSTUP_TOOLCHAIN|LIBCLANG_PATH|BINDGEN_EXTRA_CLANG_ARGS"
+    r"|LANE|ONLY|CMD|EXTRA|ACCEL|KDIR|KSRC|KSRC_SHA256|NO_INSTALL|LC_\w+|LANG|LANGUAGE"
+)
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """The tools that were found. Asking for one that was not wanted is a mistake in the lab."""
+
+    tools: Mapping[str, Path]
+    # `rustc --version`, as the kernel's CONFIG_RUSTC_VERSION_TEXT has it.
+    rustc_version: str = ""
+    # The folder of clang, ld.lld and the llvm-* tools; None where gcc builds the kernel.
+    llvm_bin: Path | None = None
+    # What was passed over, and why.
+    passed_over: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def tool(self, name: str) -> Path:
+        """Returns the path of a tool by its name in WANTS."""
+        if name not in self.tools:
+            raise LabError(f"the lab uses {name} without having asked for it: a bug in the lab")
+        return self.tools[name]
+
+    @property
+    def rustc(self) -> Path:
+        """The compiler, not a switcher in front of it."""
+        return self.tool("rustc")
+
+    @property
+    def bindgen(self) -> Path:
+        """Turns C headers into Rust declarations."""
+        return self.tool("bindgen")
+
+    @property
+    def cargo(self) -> Path:
+        """The cargo of `rustc`'s release."""
+        return self.tool("cargo")
+
+    @property
+    def rustfmt(self) -> Path:
+        """The rustfmt of `rustc`'s release."""
+        return self.tool("rustfmt")
+
+    @property
+    def clippy_driver(self) -> Path:
+        """The clippy-driver of `rustc`'s release."""
+        return self.tool("clippy")
+
+    @property
+    def rustdoc(self) -> Path:
+        """The rustdoc of `rustc`'s release."""
+        return self.rustc.with_name("rustdoc")
+
+    @property
+    def qemu(self) -> Path:
+        """qemu-system-x86_64."""
+        return self.tool("qemu")
+
+    @property
+    def busybox(self) -> Path:
+        """A statically linked busybox."""
+        return self.tool("busybox")
+
+    @property
+    def gdb(self) -> Path:
+        """The debugger."""
+        return self.tool("gdb")
+
+    def env(self) -> dict[str, str]:
+        """Returns the environment for everything that the lab starts."""
+        return build_env(self.rustc.parent if "rustc" in self.tools else None, self.llvm_bin)
+
+    def make_vars(self) -> list[str]:
+        """Returns kbuild's variables that name these tools."""
+        names = [
+            f"RUSTC={self.rustc}",
+            f"HOSTRUSTC={self.rustc}",
+            f"RUSTDOC={self.rustdoc}",
+            f"BINDGEN={self.bindgen}",
+        ]
+        if "rustfmt" in self.tools:
+            names.append(f"RUSTFMT={self.rustfmt}")
+        if "clippy" in self.tools:
+            names.append(f"CLIPPY_DRIVER={self.clippy_driver}")
+        if self.llvm_bin:
+            names.append("LLVM=1")
+        return names
+
+
+def build_env(rust_bin: Path | None, llvm_bin: Path | None) -> dict[str, str]:
+    """Returns the environment without what could change a build, and with the tools in PATH."""
+    env = {name: value for name, value in os.environ.items() if not SCRUBBED.fullmatch(name)}
+    env["LC_ALL"] = "C.UTF-8"
+    path = env.get("PATH", os.defpath)
+    # /sbin: an ordinary user's PATH may lack it, and depmod and modinfo live there.
+    env["PATH"] = ":".join([*(str(p) for p in (llvm_bin, rust_bin) if p), path, "/usr/sbin:/sbin"])
+    if llvm_bin and _has_libclang(llvm_bin.parent / "lib"):
+        env["LIBCLANG_PATH"] = str(llvm_bin.parent / "lib")
+    return env
+
+
+def parse_version(text: str) -> Version:
+    """Returns the first dotted number in ``text``; the empty tuple if it has none."""
+    match = re.search(r"\d+(?:\.\d+)+", text)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def dotted(version: Version) -> str:
+    """Writes a version as people do."""
+    return ".".join(map(str, version))
+
+
+def minimums(tree: Path | None) -> Mapping[str, Version]:
+    """Returns the oldest usable versions, by the kernel tree's own script if there is a tree."""
+    script = tree / "scripts/min-tool-version.sh" if tree else None
+    if not script or not script.exists():
+        return MINIMUM
+    found = dict(MINIMUM)
+    for name in found:
+        run = subprocess.run(
+            ["sh", script, name],
+            env={**build_env(None, None), "SRCARCH": "x86", "ARCH": "x86"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        found[name] = parse_version(run.stdout) or found[name]
+    return found
+
+
+def find(
+    *,
+    lane: str | None = None,
+    want: Iterable[str],
+    tree: Path | None = None,
+    rustc_text: str | None = None,
+    install: bool = True,
+) -> Toolchain:
+    """Returns the tools for the purposes in ``want``, after installing what is missing.
+
+    ``tree`` is a kernel tree whose minimum versions count. ``rustc_text`` is the ``rustc
+    --version`` that a kernel was built with: that compiler is taken if it is there at all.
+    With ``install`` off, what is missing is fatal, as with NO_INSTALL=1.
+    """
+    wants = set(want)
+    needed = {tool for purpose in wants for tool in WANTS[purpose]}
+    if "kernel" in wants and os.uname().machine != "x86_64":
+        raise HostNotFit(f"the lab builds and boots x86_64 kernels; this is {os.uname().machine}")
+    # With gcc the plain lane can do; without clang there is no KASAN for Rust.
+    gcc_will_do = lane == "plain" and not may_install()
+    survey = Survey(minimums(tree), rustc_text)
+    if missing := survey.missing(needed, gcc_will_do):
+        command = install_missing(missing, survey, allowed=install)
+        survey = Survey(minimums(tree), rustc_text)
+        if missing := survey.missing(needed, gcc_will_do):
+            raise HostNotFit(
+                f"still not there after '{command}': {', '.join(sorted(missing))}\n"
+                + "\n".join(survey.passed_over)
+            )
+    return survey.toolchain(needed)
+
+
+class Survey:
+    """What this machine has. Each probe is made once, when it is first asked for."""
+
+    def __init__(self, minimum: Mapping[str, Version], rustc_text: str | None = None) -> None:
+        """Prepares a survey for these minimum versions."""
+        self.minimum = minimum
+        self.rustc_text = rustc_text
+        self.passed_over: list[str] = []
+        self.versions: dict[str, str] = {}
+        self._found: dict[str, Path | None] = {}
+        self._llvm_bin: Path | None = None
+
+    def get(self, tool: str) -> Path | None:
+        """Returns where ``tool`` is, or None."""
+        if tool not in self._found:
+            probe = PROBES.get(tool)
+            self._found[tool] = probe(self) if probe else _which(tool)
+        return self._found[tool]
+
+    def missing(self, needed: Iterable[str], gcc_will_do: bool) -> set[str]:
+        """Returns what of ``needed`` is not there."""
+        missing = {tool for tool in needed if self.get(tool) is None}
+        if "llvm" in missing and gcc_will_do and self.gcc():
+            missing.remove("llvm")
+        if "bindgen" in missing and cached_bindgen_possible(self):
+            missing.remove("bindgen")
+        return missing
+
+    def toolchain(self, needed: Iterable[str]) -> Toolchain:
+        """Returns what was found; builds bindgen if that is all that is left to do."""
+        tools = {tool: path for tool in needed if (path := self.get(tool))}
+        # Free to have once a rustc is known, and the kernel's makefiles name them.
+        for tool in ("rustfmt", "clippy", "cargo"):
+            if "rustc" in tools and (path := self.get(tool)):
+                tools[tool] = path
+        llvm = self.get("llvm")
+        if "bindgen" in needed and "bindgen" not in tools:
+            tools["bindgen"] = build_bindgen(tools["rustc"], tools["cargo"], llvm)
+            self.versions["bindgen"] = f"bindgen {BINDGEN_VERSION}"
+        return Toolchain(
+            tools=tools,
+            rustc_version=self.versions.get("rustc", ""),
+            llvm_bin=llvm,
+            passed_over=tuple(self.passed_over),
+            versions=dict(self.versions),
+        )
+
+    def skip(self, path: Path, why: str) -> None:
+        """Notes that a tool was passed over."""
+        self.passed_over.append(f"{path}: {why}")
+
+    def rustc(self) -> Path | None:
+        """Returns the best rustc: one with everything before one that only compiles kernels."""
+        fit: list[tuple[int, Path, str]] = []
+        for rank, path in enumerate(_rustc_candidates()):
+            text = first_line([str(path), "--version"])
+            version = parse_version(text)
+            if version < self.minimum["rustc"]:
+                self.skip(path, f"{text or 'does not run'}; {dotted(self.minimum['rustc'])} needed")
+            elif re.search(r"-(nightly|beta|dev)\b", text):
+                self.skip(path, f"{text}: not a release")
+            elif not rust_src(path):
+                self.skip(path, f"{text}: lacks rust-src, from which the kernel builds core")
+            else:
+                complete = all(_beside(path, tool) for tool in ("rustfmt", "clippy", "cargo"))
+                wanted = self.rustc_text == text
+                fit.append((rank - 1000 * complete - 10000 * wanted, path, text))
+        if not fit:
+            return None
+        _, path, self.versions["rustc"] = min(fit)
+        return path
+
+    def beside_rustc(self, tool: str) -> Path | None:
+        """Returns a tool of the same release as rustc."""
+        rustc = self.get("rustc")
+        return _beside(rustc, tool) if rustc else None
+
+    def llvm(self) -> Path | None:
+        """Returns the folder of the LLVM in PATH if it is fit, else of the newest."""
+        folders = {Path(p).resolve().parent for p in _all_in_path("clang")}
+        versioned = sorted(
+            Path("/usr/lib").glob("llvm-*/bin"),
+            key=lambda folder: parse_version(folder.parent.name.replace("-", ".0.")),
+            reverse=True,
+        )
+        for folder in [*folders, *(f for f in versioned if f not in folders)]:
+            if not (folder / "clang").exists():
+                continue
+            text = first_line([str(folder / "clang"), "--version"])
+            if parse_version(text) < self.minimum["llvm"]:
+                self.skip(folder, f"{text}; {dotted(self.minimum['llvm'])} needed")
+            elif absent := [tool for tool in LLVM_TOOLS if not (folder / tool).exists()]:
+                self.skip(folder, f"{text}: without {' '.join(absent)}")
+            else:
+                self.versions["clang"] = text
+                self.versions["ld.lld"] = first_line([str(folder / "ld.lld"), "--version"])
+                return folder
+        return None
+
+    def gcc(self) -> Path | None:
+        """Returns a gcc that can build the plain lane."""
+        path = _which("gcc")
+        if path:
+            text = first_line([str(path), "--version"])
+            if parse_version(text) >= self.minimum["gcc"]:
+                self.versions["gcc"] = text
+                return path
+            self.skip(path, f"{text}; {dotted(self.minimum['gcc'])} needed")
+        return None
+
+    def bindgen(self) -> Path | None:
+        """Returns a bindgen that is new enough."""
+        built = paths.cache() / f"tools/bindgen-{BINDGEN_VERSION}/bin/bindgen"
+        for path in [*_all_in_path("bindgen"), built]:
+            if not path.exists():
+                continue
+            text = first_line([str(path), "--version"])
+            if parse_version(text) >= self.minimum["bindgen"]:
+                self.versions["bindgen"] = text
+                return path
+            self.skip(path, f"{text or 'does not run'}; {dotted(self.minimum['bindgen'])} needed")
+        return None
+
+    def busybox(self) -> Path | None:
+        """Returns a busybox that needs no libraries."""
+        for path in _all_in_path("busybox"):
+            if is_static(path):
+                return path
+            self.skip(path, "linked dynamically; the guest has no libraries")
+        return None
+
+    def sanitizers(self) -> Path | None:
+        """Returns ThreadSanitizer's runtime: clang's, or the one that came with rustc."""
+        rustc = self.get("rustc")
+        llvm = self.get("llvm")
+        places: list[Iterator[Path]] = []
+        if rustc:
+            libraries = sysroot(rustc) / "lib/rustlib/x86_64-unknown-linux-gnu/lib"
+            places.append(libraries.glob("librustc-*_rt.tsan.a"))
+        if llvm:
+            places.append(llvm.parent.glob("lib/clang/*/lib/*/libclang_rt.tsan*.a"))
+        return next((path for place in places for path in place), None)
+
+    def libc(self) -> Path | None:
+        """Returns the static C library, if there is a linker to use it with."""
+        cc = _which("cc")
+        if not cc:
+            return None
+        path = Path(first_line([str(cc), "-print-file-name=libc.a"]))
+        return path if path.is_absolute() and path.exists() else None
+
+
+PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
+    "bindgen": Survey.bindgen,
+    "busybox": Survey.busybox,
+    "cargo": lambda survey: survey.beside_rustc("cargo"),
+    "clippy": lambda survey: survey.beside_rustc("clippy"),
+    "libc": Survey.libc,
+    "libelf": lambda _: _header("gelf.h"),
+    "llvm": Survey.llvm,
+    "qemu": lambda _: _which("qemu-system-x86_64"),
+    "rust-src": lambda survey: rust_src(rustc) if (rustc := survey.get("rustc")) else None,
+    "rustc": Survey.rustc,
+    "rustfmt": lambda survey: survey.beside_rustc("rustfmt"),
+    "sanitizers": Survey.sanitizers,
+    "venv": lambda _: _ensurepip(),
+}
+
+
+def may_install() -> bool:
+    """Says whether this process may change the system: on apt, as root or by sudo."""
+    return (
+        not os.environ.get("NO_INSTALL")
+        and shutil.which("apt-get") is not None
+        and (os.geteuid() == 0 or shutil.which("sudo") is not None)
+    )
+
+
+def cached_bindgen_possible(survey: Survey) -> bool:
+    """Says whether all is there that building bindgen takes."""
+    return survey.get("rustc") is not None and survey.get("cargo") is not None
+
+
+def install_missing(missing: set[str], survey: Survey, *, allowed: bool) -> str:
+    """Names what is missing and the command that installs it, and runs that if it may."""
+    listing = "\n".join(f"    {tool:<11} {REASONS[tool][0]}" for tool in sorted(missing))
+    if not shutil.which("apt-get"):
+        names = ", ".join(sorted(missing))
+        raise HostNotFit(
+            "the lab knows how to install its tools on Debian and Ubuntu alone. On this system"
+            f" please install: {names}.\n{listing}\n"
+            + f"Minimum versions: {', '.join(f'{k} {dotted(v)}' for k, v in MINIMUM.items())}"
+            + "".join(f"\npassed over: {line}" for line in survey.passed_over)
+        )
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    if sudo and not sys.stdin.isatty():
+        sudo.append("--non-interactive")
+    update = [*sudo, "apt-get", "update"]
+    updated = False
+    packages = Packages.known()
+    if not all(packages.has(name) for name in packages.choose(missing, survey.minimum)):
+        if allowed and may_install():
+            say(f"the list of packages is old or empty: {shlex.join(update)}")
+            _run_apt(update)
+            packages = Packages.known()
+        updated = True
+    command = [
+        *sudo, "apt-get", "install", "--yes", "--no-install-recommends",
+        *packages.choose(missing, survey.minimum),
+    ]  # fmt: skip
+    shown = (f"{shlex.join(update)} && " if updated else "") + shlex.join(command)
+    passed = "".join(f"\npassed over: {line}" for line in survey.passed_over)
+    if not allowed or not may_install():
+        raise HostNotFit(f"missing here:\n{listing}\nInstall them:\n    {shown}{passed}")
+    say(f"missing here:\n{listing}\ninstalling:\n    {shlex.join(command)}{passed}")
+    _run_apt(command)
+    return shlex.join(command)
+
+
+def _run_apt(command: list[str]) -> None:
+    """Runs apt-get. Its output belongs to stderr, like everything that is not a result."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode:
+        raise HostNotFit(f"'{shlex.join(command)}' failed; its output is above")
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What apt could install: a package's name and its version."""
+
+    candidates: Mapping[str, str]
+
+    @classmethod
+    def known(cls) -> "Packages":
+        """Asks apt for the packages that the lab may have to choose from."""
+        names = {name for _, packages in REASONS.values() for name in packages}
+        for prefix in ("clang", "lld", "llvm", "rustc", "rust-", "rustfmt", "cargo", "bindgen",
+                       "libclang-rt"):  # fmt: skip
+            run = subprocess.run(
+                ["apt-cache", "pkgnames", prefix], capture_output=True, text=True, check=False
+            )
+            names.update(
+                name for name in run.stdout.split()
+                if re.fullmatch(r"(clang|lld|llvm|rustc|rust|rustfmt|cargo|bindgen|libclang-rt)"
+                                r"(-web|-[\d.]+)?(-src|-clippy|-dev)?", name)
+            )  # fmt: skip
+        run = subprocess.run(
+            ["apt-cache", "policy", *sorted(names)],
+            env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return cls(parse_policy(run.stdout))
+
+    def has(self, name: str) -> bool:
+        """Says whether apt could install ``name``."""
+        return name in self.candidates
+
+    def version(self, name: str) -> Version:
+        """Returns the upstream version that apt would install; empty if none."""
+        return parse_version(self.candidates.get(name, "").partition(":")[2]
+                             or self.candidates.get(name, ""))  # fmt: skip
+
+    def choose(self, missing: set[str], minimum: Mapping[str, Version]) -> list[str]:
+        """Returns the packages that bring what is missing."""
+        chosen: set[str] = set()
+        for tool in missing:
+            chosen.update(REASONS[tool][1])
+        rust = self.rust_suffix(minimum["rustc"])
+        llvm = self.llvm_suffix(minimum["llvm"])
+        if missing & {"rustc", "rust-src"}:
+            chosen |= {f"rustc{rust}", f"rust{rust}-src"}
+        if "cargo" in missing:
+            chosen.add(f"cargo{rust}")
+        if "rustfmt" in missing:
+            chosen.add(f"rustfmt{rust}")
+        if "clippy" in missing:
+            chosen.add(f"rust{rust}-clippy")
+        if "llvm" in missing:
+            chosen |= {f"clang{llvm}", f"lld{llvm}", f"llvm{llvm}"}
+        if "sanitizers" in missing:
+            major = self.version(f"clang{llvm}")[:1]
+            chosen.add(f"libclang-rt-{dotted(major)}-dev" if major else f"libclang-rt{llvm}-dev")
+        if "bindgen" in missing:
+            fit = [name for name in self.candidates if re.fullmatch(r"bindgen(-[\d.]+)?", name)
+                   and self.version(name) >= minimum["bindgen"]]  # fmt: skip
+            # Where apt has none, cargo builds one; see build_bindgen().
+            chosen.update(sorted(fit, key=len)[:1] or {f"cargo{rust}", "gcc", "libc6-dev"})
+        return sorted(chosen)
+
+    def rust_suffix(self, minimum: Version) -> str:
+        """Returns what stands behind ``rustc`` in the name of the family of packages to use."""
+        for suffix in ("", "-web"):
+            if self.version(f"rustc{suffix}") >= minimum:
+                return suffix
+        return self._newest("rustc", minimum) or ("-web" if _is_debian_12() else "")
+
+    def llvm_suffix(self, minimum: Version) -> str:
+        """Returns what stands behind ``clang`` in the name of the family of packages to use."""
+        if self.version("clang") >= minimum:
+            return ""
+        return self._newest("clang", minimum) or ("-22" if _is_debian_12() else "")
+
+    def _newest(self, tool: str, minimum: Version) -> str:
+        fit = [
+            (self.version(name), name.removeprefix(tool))
+            for name in self.candidates
+            if re.fullmatch(rf"{tool}-[\d.]+", name) and self.version(name) >= minimum
+        ]
+        return max(fit)[1] if fit else ""
+
+
+def parse_policy(text: str) -> dict[str, str]:
+    """Reads ``apt-cache policy``: which version of each package would be installed."""
+    candidates: dict[str, str] = {}
+    package = ""
+    for line in text.splitlines():
+        if line and not line[0].isspace():
+            package = line.rstrip(":")
+        elif line.startswith("  Candidate:"):
+            version = line.split(":", 1)[1].strip()
+            if version != "(none)":
+                candidates[package] = version
+    return candidates
+
+
+def build_bindgen(rustc: Path, cargo: Path, llvm_bin: Path | None) -> Path:
+    """Builds bindgen into the cache and returns it."""
+    final = paths.cache() / f"tools/bindgen-{BINDGEN_VERSION}"
+    log = paths.cache() / "logs/bindgen.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with paths.locked(final.with_suffix(".lock"), "building bindgen") as lock:
+        if not final.exists():
+            say(f"building bindgen {BINDGEN_VERSION}, since none here is new enough"
+                f" (1 to 2 minutes; log: {log})")  # fmt: skip
+            with paths.atomic_dir(final) as root, log.open("w") as output:
+                command = [
+                    str(cargo), "install", "--locked", "--root", str(root),
+                    "--target-dir", str(root / "target"),
+                    "--version", BINDGEN_VERSION, "bindgen-cli",
+                ]  # fmt: skip
+                env = {**build_env(rustc.parent, llvm_bin), "RUSTC": str(rustc)}
+                run = subprocess.run(
+                    command, env=env, stdout=output, stderr=output, check=False, pass_fds=(lock,)
+                )
+                if run.returncode:
+                    raise HostNotFit(f"bindgen did not build; the end of {log}:\n{tail(log)}")
+                shutil.rmtree(root / "target")
+    return final / "bin/bindgen"
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """Returns the last lines of a log, indented."""
+    text = log.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join(f"    {line}" for line in text)
+
+
+def first_line(command: list[str]) -> str:
+    """Returns the first line that ``command`` prints; empty if it fails."""
+    # A rustup in front of a tool must answer for what is there, never download.
+    env = {**os.environ, "LC_ALL": "C", "RUSTUP_AUTO_INSTALL": "0"}
+    try:
+        run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return run.stdout.partition("\n")[0].strip() if run.returncode == 0 else ""
+
+
+def is_static(path: Path) -> bool:
+    """Says whether ``path`` is a 64-bit ELF program that asks for no dynamic loader."""
+    with path.open("rb") as file:
+        header = file.read(64)
+        if len(header) < 64 or header[:5] != b"\x7fELF\x02":
+            return False
+        offset, = struct.unpack_from("<Q", header, 32)
+        size, count = struct.unpack_from("<HH", header, 54)
+        file.seek(offset)
+        table = file.read(size * count)
+    pt_interp = 3
+    return all(
+        struct.unpack_from("<I", table, index * size)[0] != pt_interp for index in range(count)
+    )
+
+
+@remember
+def sysroot(rustc: Path) -> Path:
+    """Returns where ``rustc`` keeps its libraries."""
+    return Path(first_line([str(rustc), "--print", "sysroot"]) or "/nonexistent")
+
+
+def rust_src(rustc: Path) -> Path | None:
+    """Returns the library source that belongs to ``rustc``, where the kernel looks for it."""
+    library = sysroot(rustc) / "lib/rustlib/src/rust/library"
+    return library if (library / "core/src/lib.rs").exists() else None
+
+
+def _rustc_candidates() -> Iterator[Path]:
+    """Yields each rustc of this machine once, those in PATH first."""
+    seen: set[Path] = set()
+    home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+    for path in [
+        *_all_in_path("rustc"),
+        Path("/usr/bin/rustc"),
+        *sorted(Path("/usr/lib").glob("rust-*/bin/rustc"), reverse=True),
+        *sorted(home.glob("toolchains/*/bin/rustc"), reverse=True),
+    ]:
+        if not path.exists():
+            continue
+        # What rustup puts into PATH is a switcher: ask for the compiler behind it.
+        real = sysroot(path) / "bin/rustc"
+        compiler = real if real.exists() else path
+        if compiler.resolve() not in seen:
+            seen.add(compiler.resolve())
+            yield compiler
+
+
+def _beside(rustc: Path, tool: str) -> Path | None:
+    """Returns a tool in rustc's folder, if it is of the same release."""
+    path = rustc.with_name("clippy-driver" if tool == "clippy" else tool)
+    if not path.exists():
+        return None
+    if tool == "rustfmt":
+        # Its versions are its own; what lies in the same folder came with the same release.
+        return path
+    # "cargo 1.96.0", and "clippy 0.1.96".
+    minor = parse_version(first_line([str(rustc), "--version"]))[1:2]
+    own = parse_version(first_line([str(path), "--version"]))
+    return path if minor and minor == (own[2:3] if tool == "clippy" else own[1:2]) else None
+
+
+def _all_in_path(name: str) -> list[Path]:
+    folders = os.environ.get("PATH", os.defpath).split(":")
+    found = (Path(folder) / name for folder in [*folders, "/usr/sbin", "/sbin"] if folder)
+    return list(dict.fromkeys(path for path in found if os.access(path, os.X_OK)))
+
+
+def _which(name: str) -> Path | None:
+    return next(iter(_all_in_path(name)), None)
+
+
+def _header(name: str) -> Path | None:
+    path = Path("/usr/include") / name
+    return path if path.exists() else None
+
+
+def _ensurepip() -> Path | None:
+    """Returns this Python if it can make virtual environments with pip in them."""
+    probe = subprocess.run(
+        [sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False
+    )
+    return Path(sys.executable) if probe.returncode == 0 else None
+
+
+def _has_libclang(folder: Path) -> bool:
+    return any(folder.glob("libclang[.-]*so*"))
+
+
+def _is_debian_12() -> bool:
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        return False
+    return re.search(r'^ID=debian$', text, re.M) is not None and 'VERSION_ID="12"' in text
