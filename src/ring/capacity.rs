@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How large a ring may be.
+
+/// The number of data bytes of a ring.
+///
+/// # Invariants
+///
+/// A power of two, at least [`Capacity::MIN`] and at most [`Capacity::MAX`]. It follows that it
+/// fits a `usize` twice over, so that an offset into the doubly mapped data never overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity(u64);
+
+impl Capacity {
+    /// The smallest capacity. `PIPE_BUF` bytes must fit, or a write that has to be atomic could
+    /// never go through.
+    pub(crate) const MIN: u64 = Self::ATOMIC_WRITE as u64;
+
+    /// The largest capacity, 1 GiB.
+    pub(crate) const MAX: u64 = 1 << 30;
+
+    /// The longest write that a blocking writer may expect to be contiguous: `PIPE_BUF`.
+    pub(crate) const ATOMIC_WRITE: usize = 4096;
+
+    /// Accepts `bytes` if a ring on a machine with pages of `page_size` bytes may have that size.
+    pub(crate) fn new(bytes: u64, page_size: u64) -> Option<Self> {
+        let allowed = Self::min(page_size)..=Self::MAX;
+        // INVARIANT: Checked here.
+        (bytes.is_power_of_two() && allowed.contains(&bytes)).then_some(Self(bytes))
+    }
+
+    /// The smallest capacity on a machine with pages of `page_size` bytes.
+    pub(crate) fn min(page_size: u64) -> u64 {
+        Self::MIN.max(page_size)
+    }
+
+    /// The capacity in bytes.
+    #[inline]
+    pub(crate) fn bytes(self) -> usize {
+        // CAST: By the type invariant the value is at most `MAX`, which fits.
+        self.0 as usize
+    }
+
+    /// Where in the data the byte at `position` lies.
+    #[inline]
+    pub(crate) fn offset(self, position: u64) -> usize {
+        // CAST: Less than the capacity, which fits.
+        (position & (self.0 - 1)) as usize
+    }
+
+    /// How much must be free before a writer that sleeps is woken.
+    ///
+    /// A quarter of the ring, so that a writer that outruns its reader is woken once for many
+    /// reads, and no less than [`Capacity::ATOMIC_WRITE`], so that whichever writer is woken can
+    /// write at least one atomic piece.
+    #[inline]
+    pub(crate) fn writer_watermark(self) -> usize {
+        (self.bytes() / 4).max(Self::ATOMIC_WRITE)
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory ordering of the ring, in one list.
+//!
+//! Each ordered access and each barrier in the core is made at a [`Site`]. In the module a site is
+//! only a name and compiles to nothing. The model in `tests/core` weakens one site at a time and
+//! expects the model checker to find what then goes wrong, so that no entry of this list is there
+//! by habit.
+//!
+//! Hand-over of bytes (message passing):
+//!
+//! - [`Site::HeadRelease`] pairs with [`Site::HeadAcquire`]: whoever sees the new head sees the
+//!   bytes below it.
+//! - [`Site::TailRelease`] pairs with [`Site::TailAcquire`]: whoever sees the new tail knows that
+//!   the reader has finished copying the bytes below it, so they may be overwritten.
+//!
+//! Sleep and wake (store buffering: each side stores, then loads what the other stores):
+//!
+//! - [`Site::PublishedThenWaiters`] pairs with [`Site::EnqueuedThenPositions`]: either the writer
+//!   sees the waiter in the queue, or the waiter sees the new head.
+//! - [`Site::ReleasedThenWaiters`] pairs with [`Site::EnqueuedThenPositions`]: the same for the
+//!   tail.
+//!
+//! Edges. A poller that sees the ring empty has seen some head and a tail that caught up with it.
+//! The writer that moves on from that very head must then see that tail, or it would take the
+//! ring for non-empty all along and wake nobody:
+//!
+//! - [`Site::TailThenHead`] pairs with [`Site::PublishedThenWaiters`].
+//! - [`Site::HeadThenTail`] pairs with [`Site::ReleasedThenWaiters`]: the same for a full ring.
+
+/// The name of an ordered access or of a barrier; see the list above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// The writer's store of the head.
+    HeadRelease,
+    /// The reader's load of the head.
+    HeadAcquire,
+    /// The reader's store of the tail.
+    TailRelease,
+    /// The writer's load of the tail.
+    TailAcquire,
+    /// Between the store of the head and the look at the readers' queues.
+    PublishedThenWaiters,
+    /// Between the store of the tail and the look at the writers' queues.
+    ReleasedThenWaiters,
+    /// Between joining a queue and looking at the positions.
+    EnqueuedThenPositions,
+    /// Between the two loads of an observer of unread bytes.
+    TailThenHead,
+    /// Between the two loads of an observer of room.
+    HeadThenTail,
+}
