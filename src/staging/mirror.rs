@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages mapped twice in a row, so that no range of a ring wraps.
+//!
+//! The kernel crate has pages and it has vmalloc, but it cannot map given pages. Here the same
+//! pages appear at `base` and again at `base + size`; a range that begins in the first half and is
+//! no longer than `size` is contiguous, wherever it begins.
+//!
+//! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
+
+use super::sys;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*, //
+};
+
+/// Zeroed pages of our own, listed twice.
+///
+/// # Invariants
+///
+/// The first `owned` entries of `list` are pages that this value owns. If construction was
+/// finished, `list` holds these same pages a second time behind them.
+struct Pages {
+    list: KVVec<*mut bindings::page>,
+    owned: usize,
+}
+
+impl Pages {
+    /// Allocates `count` pages and charges them to the memory cgroup of the caller.
+    ///
+    /// May sleep. Rather fails than have the kernel kill somebody for memory, and says nothing in
+    /// the log if it fails.
+    fn new(count: usize) -> Result<Self> {
+        let gfp = bindings::GFP_KERNEL_ACCOUNT
+            | bindings::__GFP_ZERO
+            | bindings::__GFP_NOWARN
+            | (1 << bindings::___GFP_RETRY_MAYFAIL_BIT);
+        let twice = count.checked_mul(2).ok_or(EINVAL)?;
+        // INVARIANT: No page is owned so far.
+        let mut pages = Self {
+            list: KVVec::with_capacity(twice, GFP_KERNEL | __GFP_NOWARN)?,
+            owned: 0,
+        };
+        for _ in 0..count {
+            // SAFETY: Allocating pages has no preconditions; the flags allow sleeping.
+            let page = unsafe { bindings::alloc_pages(gfp, 0) };
+            if page.is_null() {
+                return Err(ENOMEM);
+            }
+            // INVARIANT: One more page, and it is ours. There was capacity for it, so this does
+            // not allocate and cannot fail.
+            pages.list.push(page, GFP_KERNEL)?;
+            pages.owned += 1;
+        }
+        for index in 0..count {
+            let page = *pages.list.get(index).ok_or(EINVAL)?;
+            pages.list.push(page, GFP_KERNEL)?;
+        }
+        Ok(pages)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        for page in self.list.iter().take(self.owned) {
+            // SAFETY: By the type invariant the page is ours, and it is given back once. Whoever
+            // had mapped it (`Mirror`) has unmapped it before.
+            unsafe { bindings::__free_pages(*page, 0) };
+        }
+    }
+}
+
+/// Memory that is mapped twice in a row.
+///
+/// # Invariants
+///
+/// `2 * size` bytes at `base` are mapped, writable, to `pages`, which has `size` bytes, twice. They
+/// stay mapped until the value is dropped.
+///
+/// No reference to the bytes is ever formed: they are only touched by the kernel's copy functions,
+/// so several threads may be copying at the same time. What they then read or write in the same
+/// place is unspecified bytes, and nothing worse.
+pub(crate) struct Mirror {
+    base: NonNull<u8>,
+    size: usize,
+    // Held for its destructor, which runs after that of `Mirror`.
+    _pages: Pages,
+}
+
+// SAFETY: A mapping in the kernel's address space belongs to no thread.
+unsafe impl Send for Mirror {}
+
+// SAFETY: By the type invariant several threads may use the bytes.
+unsafe impl Sync for Mirror {}
+
+impl Mirror {
+    /// Allocates and maps `size` bytes, all zero. `size` must be a positive multiple of the page
+    /// size, else `EINVAL`.
+    ///
+    /// May sleep.
+    pub(crate) fn new(size: usize) -> Result<Self> {
+        if size == 0 || size % PAGE_SIZE != 0 {
+            return Err(EINVAL);
+        }
+        let mut pages = Pages::new(size >> PAGE_SHIFT)?;
+        let count = pages.list.len().try_into()?;
+        // SAFETY: `list` has `count` entries, each a page that stays allocated for as long as the
+        // mapping exists.
+        let base = unsafe { sys::ringdev_vmap(pages.list.as_mut_ptr(), count) };
+        // INVARIANT: That is what `vmap()` returns, or null.
+        Ok(Self {
+            base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
+            size,
+            _pages: pages,
+        })
+    }
+
+    /// The `len` bytes at `offset`. What does not lie within the two mappings is cut off.
+    #[inline]
+    pub(crate) fn area(&self, offset: usize, len: usize) -> Area<'_> {
+        // OVERFLOW: Both mappings together are in the address space.
+        let end = self.size * 2;
+        let offset = offset.min(end);
+        // INVARIANT: `offset + len <= end`, and by the type invariant of `Mirror` that is mapped.
+        Area {
+            // SAFETY: `offset` is at most the size of the mapping.
+            start: unsafe { self.base.add(offset) },
+            // OVERFLOW: `offset <= end`.
+            len: len.min(end - offset),
+            _mirror: PhantomData,
+        }
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant this is what `vmap()` returned. No `Area` is left, since
+        // each borrows from the value.
+        unsafe { sys::vunmap(self.base.as_ptr().cast()) };
+    }
+}
+
+/// A part of a [`Mirror`], for a copy into it or out of it.
+///
+/// # Invariants
+///
+/// `len` bytes at `start` are mapped and writable for `'a`, and are of the kind that the type
+/// invariants of [`Mirror`] describe.
+#[derive(Clone, Copy)]
+pub(crate) struct Area<'a> {
+    start: NonNull<u8>,
+    len: usize,
+    _mirror: PhantomData<&'a Mirror>,
+}
+
+impl Area<'_> {
+    /// Where it begins.
+    #[inline]
+    pub(super) fn as_ptr(self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// How many bytes it has.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+}
+
+#[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
+#[kunit_tests(ringdev_mirror)]
+mod tests {
+    use super::*;
+
+    /// Reads the byte at `offset` of both mappings together.
+    fn peek(mirror: &Mirror, offset: usize) -> Option<u8> {
+        let area = mirror.area(offset, 1);
+        // SAFETY: The area has a byte, and no other thread knows of the mirror.
+        (area.len() == 1).then(|| unsafe { area.as_ptr().read() })
+    }
+
+    fn poke(mirror: &Mirror, offset: usize, byte: u8) {
+        let area = mirror.area(offset, 1);
+        if area.len() == 1 {
+            // SAFETY: The area has a byte, and no other thread knows of the mirror.
+            unsafe { area.as_ptr().write(byte) };
+        }
+    }
+
+    #[test]
+    fn every_byte_appears_twice() -> Result {
+        let mirror = Mirror::new(2 * PAGE_SIZE)?;
+        for offset in 0..2 * PAGE_SIZE {
+            poke(&mirror, offset, (offset % 251) as u8);
+        }
+        for offset in 0..2 * PAGE_SIZE {
+            let byte = Some((offset % 251) as u8);
+            assert_eq!(peek(&mirror, offset), byte);
+            assert_eq!(peek(&mirror, offset + 2 * PAGE_SIZE), byte);
+        }
+        poke(&mirror, 4 * PAGE_SIZE - 1, 252);
+        assert_eq!(peek(&mirror, 2 * PAGE_SIZE - 1), Some(252));
+        Ok(())
+    }
+
+    #[test]
+    fn new_memory_is_zero() -> Result {
+        let mirror = Mirror::new(4 * PAGE_SIZE)?;
+        for offset in 0..8 * PAGE_SIZE {
+            assert_eq!(peek(&mirror, offset), Some(0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_area_ends_with_the_second_mapping() -> Result {
+        let mirror = Mirror::new(PAGE_SIZE)?;
+        assert_eq!(mirror.area(0, usize::MAX).len(), 2 * PAGE_SIZE);
+        assert_eq!(mirror.area(2 * PAGE_SIZE - 1, 2).len(), 1);
+        assert_eq!(mirror.area(2 * PAGE_SIZE, 1).len(), 0);
+        assert_eq!(mirror.area(usize::MAX, 1).len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_that_are_no_pages_are_refused() {
+        for size in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
+            assert_eq!(Mirror::new(size).err(), Some(EINVAL));
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_all_memory_fails_quietly() {
+        assert!(Mirror::new(1 << 52).is_err());
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! poll(2), select(2) and epoll(7) on a [`WaitQueue`].
+//!
+//! The kernel crate has `PollTable` and `PollCondVar`. They cannot tell what the poller asks for,
+//! cannot wake with a key, and make the end of a queue wait for an RCU grace period. Here the type
+//! of the file operation proves that a queue outlives its pollers; see [`PollTable::register`].
+//!
+//! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
+
+use super::{
+    sys,
+    wait::WaitQueue, //
+};
+use core::{
+    marker::PhantomData,
+    ops::BitOr, //
+};
+use kernel::bindings;
+
+/// A set of poll events, in the values that epoll uses.
+///
+/// The values are ABI: [`include/uapi/linux/eventpoll.h`](srctree/include/uapi/linux/eventpoll.h).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Events(bindings::__poll_t);
+
+impl Events {
+    /// No event.
+    pub(crate) const NONE: Self = Self(0);
+    /// What a readable file has: `EPOLLIN | EPOLLRDNORM`.
+    pub(crate) const READABLE: Self = Self(0x001 | 0x040);
+    /// What a writable file has: `EPOLLOUT | EPOLLWRNORM`.
+    pub(crate) const WRITABLE: Self = Self(0x004 | 0x100);
+    /// The poller shares its wake-ups with others: `EPOLLEXCLUSIVE`.
+    pub(crate) const EXCLUSIVE: Self = Self(1 << 28);
+    /// The poller wants to know of each change: `EPOLLET`.
+    pub(crate) const EDGE_TRIGGERED: Self = Self(1 << 31);
+
+    /// The events as a number.
+    pub(super) fn bits(self) -> bindings::__poll_t {
+        self.0
+    }
+
+    /// Whether the two have an event in common.
+    pub(crate) fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Events {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Whoever polls a file, during the call of its `poll` operation.
+///
+/// # Invariants
+///
+/// `file` and `table` are the arguments of a call of the `poll` operation of a file whose private
+/// data can be borrowed for `'file`; `table` may be null.
+pub(crate) struct PollTable<'file> {
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+    _file: PhantomData<fn(&'file ()) -> &'file ()>,
+}
+
+impl<'file> PollTable<'file> {
+    /// Wraps the arguments of a `poll` operation.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be valid, `table` valid or null, both for the duration of the call of `poll`
+    /// that they are arguments of. What is borrowed for `'file` must stay valid until the
+    /// `release` operation of the file is called.
+    pub(super) unsafe fn from_raw(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table,
+    ) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self {
+            file,
+            table,
+            _file: PhantomData,
+        }
+    }
+
+    /// What the poller asks for, edge triggering included. Everything if it does not say.
+    pub(crate) fn requested(&self) -> Events {
+        // SAFETY: By the type invariant the table is null or valid.
+        Events(unsafe { sys::ringdev_poll_requested_events(self.table) })
+    }
+
+    /// Puts the poller into `queue`, if it is not there yet. A full barrier follows.
+    ///
+    /// For `'file` there is only what lives in the private data of the file, so the queue stays
+    /// until the file is released, and by then all pollers of the file have left its queues.
+    pub(crate) fn register(&self, queue: &'file WaitQueue) {
+        // SAFETY: By the type invariant the file is valid, and the table null or valid. The queue
+        // is initialised, and stays so until `release` of the file is called: epoll takes the file
+        // out of its sets before that, and the others that poll hold a reference to the file.
+        unsafe { bindings::poll_wait(self.file, queue.as_raw(), self.table) };
+    }
+}

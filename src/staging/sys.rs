@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! C functions that the kernel crate's bindings do not have.
+//!
+//! The first group is `helpers.c`, by way of `helpers.h`. The second is the kernel's own; their
+//! types are asserted in `helpers.c`.
+
+use kernel::{
+    bindings,
+    ffi::{
+        c_char,
+        c_uint,
+        c_void, //
+    },
+};
+
+#[allow(
+    improper_ctypes,
+    reason = "some of the kernel's structures have empty members, which bindgen cannot describe"
+)]
+extern "C" {
+    pub(super) fn ringdev_file_set_nowait(file: *mut bindings::file);
+    pub(super) fn ringdev_kiocb_is_nowait(iocb: *const bindings::kiocb) -> bool;
+    pub(super) fn ringdev_pagefault_disable();
+    pub(super) fn ringdev_pagefault_enable();
+    pub(super) fn ringdev_poll_requested_events(
+        table: *const bindings::poll_table,
+    ) -> bindings::__poll_t;
+    pub(super) fn ringdev_vmap(pages: *mut *mut bindings::page, count: c_uint) -> *mut c_void;
+    pub(super) fn ringdev_waitqueue_active(head: *mut bindings::wait_queue_head) -> bool;
+}
+
+extern "C" {
+    pub(super) fn vunmap(addr: *const c_void);
+    pub(super) fn fault_in_readable(addr: *const c_char, size: usize) -> usize;
+    pub(super) fn fault_in_writeable(addr: *mut c_char, size: usize) -> usize;
+    pub(super) fn fault_in_iov_iter_readable(iter: *const bindings::iov_iter, size: usize)
+        -> usize;
+    pub(super) fn fault_in_iov_iter_writeable(
+        iter: *const bindings::iov_iter,
+        size: usize,
+    ) -> usize;
+}
