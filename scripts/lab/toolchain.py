@@ -45,6 +45,9 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Configure and build a kernel and the module.
     "kernel": ("rustc", "rust-src", "bindgen", "llvm", "bc", "bison", "flex", "libelf", "make",
                "perl", "tar", "xz"),
+    # Build the module for a kernel that is there; the second, if clang built that.
+    "module": ("rustc", "make"),
+    "clang": ("llvm",),
     # Boot it.
     "boot": ("qemu", "busybox"),
     # Build the static programs that run in the guest.
@@ -166,12 +169,9 @@ class Toolchain:
 
     def make_vars(self) -> list[str]:
         """Returns kbuild's variables that name these tools."""
-        names = [
-            f"RUSTC={self.rustc}",
-            f"HOSTRUSTC={self.rustc}",
-            f"RUSTDOC={self.rustdoc}",
-            f"BINDGEN={self.bindgen}",
-        ]
+        names = [f"RUSTC={self.rustc}", f"HOSTRUSTC={self.rustc}", f"RUSTDOC={self.rustdoc}"]
+        if "bindgen" in self.tools:
+            names.append(f"BINDGEN={self.bindgen}")
         if "rustfmt" in self.tools:
             names.append(f"RUSTFMT={self.rustfmt}")
         if "clippy" in self.tools:
@@ -313,7 +313,7 @@ class Survey:
                 self.skip(path, f"{text or 'does not run'}; {dotted(self.minimum['rustc'])} needed")
             elif re.search(r"-(nightly|beta|dev)\b", text):
                 self.skip(path, f"{text}: not a release")
-            elif not rust_src(path):
+            elif self.rustc_text != text and not rust_src(path):
                 self.skip(path, f"{text}: lacks rust-src, from which the kernel builds core")
             else:
                 complete = all(_beside(path, tool) for tool in ("rustfmt", "clippy", "cargo"))

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds modules: for the lab's guests beside the tree, for a user's kernel in the tree."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import paths
+from lab.clean import PRODUCT
+from lab.errors import HostNotFit, LabError
+from lab.kernel import Kernel, read_config
+from lab.toolchain import Toolchain
+
+
+# What of the repository kbuild reads.
+SOURCES = ("Kbuild", "include", "src")
+
+
+def build(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
+    """Builds ringdev.ko for a guest and returns its folder."""
+    sources = [path for name in SOURCES if (path := paths.ROOT / name).exists()]
+    flags = ["RINGDEV_KUNIT=1"] if kunit else []
+    name = f"ringdev-{'kunit' if kunit else 'plain'}"
+    return _build(paths.ROOT, sources, name, kernel, tc, flags)
+
+
+def build_external(folder: Path, kernel: Kernel, tc: Toolchain) -> Path:
+    """Builds the modules of another folder, and returns where their .ko files are."""
+    folder = folder.resolve()
+    return _build(folder, sorted(folder.iterdir()), folder.name, kernel, tc, [])
+
+
+def _build(
+    folder: Path,
+    sources: Sequence[Path],
+    name: str,
+    kernel: Kernel,
+    tc: Toolchain,
+    flags: Sequence[str],
+) -> Path:
+    """Builds modules in the cache, where each kernel and each flavour has a place of its own.
+
+    kbuild refuses to build elsewhere what somebody has built in its own folder as well, so it
+    gets a folder of links to the sources and nothing else.
+    """
+    refuse_awkward_paths(folder)
+    clone = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    home = paths.cache() / "modules" / kernel.key / f"{name}-{clone}"
+    home.mkdir(parents=True, exist_ok=True)
+    with paths.locked(home / "lock", f"building {name}") as lock:
+        links, out, log = home / "in", home / "out", home / "build.log"
+        shutil.rmtree(links, ignore_errors=True)
+        for source in sources:
+            link_sources(source, links / source.name)
+        make = kernel.make(tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}",
+                           *flags, "modules")  # fmt: skip
+        with log.open("w") as output:
+            run = subprocess.run(
+                make, env=tc.env(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                check=False, pass_fds=(lock,),
+            )  # fmt: skip
+        if run.returncode:
+            said = log.read_text(errors="replace").rstrip().replace(str(links), str(folder))
+            raise LabError(f"{name} does not build for the {kernel.lane} kernel:\n{said}")
+    return out
+
+
+def link_sources(source: Path, link: Path) -> None:
+    """Makes ``link`` stand for a source file, or a folder of such links for a folder."""
+    if source.is_dir():
+        for entry in source.iterdir():
+            link_sources(entry, link / entry.name)
+    elif not PRODUCT.fullmatch(source.name):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source)
+
+
+def refuse_awkward_paths(folder: Path) -> None:
+    """Says so where kbuild cannot work."""
+    for path in (folder, paths.cache()):
+        if any(character in str(path) for character in " \t:%"):
+            raise HostNotFit(f"kbuild cannot work in '{path}': the path of the sources and of the"
+                             " cache must be without blanks, colons and per cent signs")  # fmt: skip
+
+
+def running_kernel_tree() -> Path:
+    """Returns where the build tree of the running kernel belongs."""
+    return Path("/lib/modules") / os.uname().release / "build"
+
+
+WAYS_OUT = "`make run` builds a kernel that can and boots it; KDIR=DIR names another tree"
+
+
+def unfit(kdir: Path) -> str | None:
+    """Says in one sentence why modules in Rust cannot be built for this tree; None if they can."""
+    config = read_config(kdir / ".config")
+    if not config:
+        return (f"{kdir} is no built kernel tree: for a distribution's kernel install its headers"
+                f" (linux-headers-{os.uname().release}); {WAYS_OUT}")  # fmt: skip
+    if config.get("CONFIG_MODULES") != "y":
+        return f"the kernel of {kdir} has no loadable modules (CONFIG_MODULES); {WAYS_OUT}"
+    if config.get("CONFIG_RUST") != "y":
+        return f"the kernel of {kdir} was configured without CONFIG_RUST; {WAYS_OUT}"
+    if not (kdir / "rust/libkernel.rmeta").exists():
+        return (f"{kdir} lacks rust/*.rmeta, the compiled Rust crates of the kernel, as packages of"
+                f" headers do; rustc would fail with E0463; {WAYS_OUT}")  # fmt: skip
+    return None
+
+
+def other_rustc(kdir: Path, rustc_version: str) -> str | None:
+    """Says in one sentence that a tree was built by another rustc; None if it was this one."""
+    theirs = read_config(kdir / ".config").get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"')
+    if not theirs or theirs == rustc_version:
+        return None
+    return (f"{kdir} was built by '{theirs}', and here is '{rustc_version or 'no rustc'}'; rustc"
+            f" would fail with E0514; put the kernel's rustc into PATH; {WAYS_OUT}")  # fmt: skip
