@@ -23,10 +23,17 @@ def guest_programs(tc: Toolchain) -> dict[str, Path]:
     """Builds the guest's programs, statically linked, and returns them by name."""
     target = target_dir("guest")
     command = [
-        str(tc.cargo), "build", "--locked", "--quiet", "--release", "--target", TARGET,
-        "--target-dir", str(target),
+        str(tc.cargo),
+        "build",
+        "--locked",
+        "--quiet",
+        "--release",
+        "--target",
+        TARGET,
+        "--target-dir",
+        str(target),
         *(f"--package={name}" for name in GUEST_PROGRAMS),
-    ]  # fmt: skip
+    ]
     # With --target the flags are for the guest alone, not for what cargo runs on the host.
     env = {**tc.env(), "RUSTC": str(tc.rustc), "RUSTFLAGS": "-Ctarget-feature=+crt-static"}
     run = subprocess.run(

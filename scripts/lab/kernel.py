@@ -87,8 +87,9 @@ def ensure(lane: str, tc: Toolchain) -> Kernel:
     if kdir := os.environ.get("KDIR"):
         return from_kdir(Path(kdir), lane)
     if lane == "debug" and not tc.llvm_bin:
-        raise HostNotFit("the debug lane needs clang, ld.lld and llvm: KASAN works with Rust"
-                         " under clang alone")  # fmt: skip
+        raise HostNotFit(
+            "the debug lane needs clang, ld.lld and llvm: KASAN works with Rust under clang alone"
+        )
     source = sources.ensure()
     fragment = lane_fragment(lane)
     key = build_key(source.identity, fragment, tc)
@@ -145,7 +146,7 @@ def read_config(path: Path) -> dict[str, str]:
         text = path.read_text()
     except OSError:
         return {}
-    return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.M))
+    return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))
 
 
 def lane_fragment(lane: str) -> str:
@@ -156,8 +157,10 @@ def lane_fragment(lane: str) -> str:
 
 def wanted(fragment: str) -> dict[str, str]:
     """Reads a fragment: the value that each symbol shall have, ``n`` for "is not set"."""
-    symbols = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", fragment, re.M))
-    symbols.update(dict.fromkeys(re.findall(r"^# (CONFIG_\w+) is not set$", fragment, re.M), "n"))
+    symbols = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", fragment, re.MULTILINE))
+    symbols.update(
+        dict.fromkeys(re.findall(r"^# (CONFIG_\w+) is not set$", fragment, re.MULTILINE), "n")
+    )
     return symbols
 
 
@@ -206,26 +209,39 @@ def _build(home: Path, lane: str, source: sources.Source, tc: Toolchain, lock: i
     build.mkdir(exist_ok=True)
     free = shutil.disk_usage(home).free
     if free < ROOM and not resumed:
-        raise HostNotFit(f"building a kernel takes {ROOM >> 30} GiB in {paths.cache()}, and"
-                         f" {free >> 20} MiB are free")  # fmt: skip
+        raise HostNotFit(
+            f"building a kernel takes {ROOM >> 30} GiB in {paths.cache()}, and"
+            f" {free >> 20} MiB are free"
+        )
     make = [
-        "make", "-C", str(source.path), f"O={build}", *tc.make_vars(), *REPRODUCIBLE,
-    ]  # fmt: skip
+        "make",
+        "-C",
+        str(source.path),
+        f"O={build}",
+        *tc.make_vars(),
+        *REPRODUCIBLE,
+    ]
     with log.open("w") as output:
 
         def run(*arguments: str) -> subprocess.Popen[bytes]:
             return subprocess.Popen(
-                [*make, *arguments], env=tc.env(), stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output, pass_fds=(lock,),
-            )  # fmt: skip
+                [*make, *arguments],
+                env=tc.env(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock,),
+            )
 
         if run(f"KCONFIG_ALLCONFIG={home / 'fragment'}", "allnoconfig").wait():
             raise LabError(f"configuring the {lane} kernel failed; the end of {log}:\n{tail(log)}")
         check_config(home, lane, source.path, tc)
         cores = len(os.sched_getaffinity(0))
         minutes = max(1, round(MINUTES[lane] / cores))
-        say(f"{'going on with' if resumed else 'building'} the {lane} kernel {source.version}:"
-            f" about {minutes} minutes on {cores} cores, once (log: {log})")  # fmt: skip
+        say(
+            f"{'going on with' if resumed else 'building'} the {lane} kernel {source.version}:"
+            f" about {minutes} minutes on {cores} cores, once (log: {log})"
+        )
         make_process = run(f"-j{cores}", *TARGETS)
         try:
             code = _watch(make_process, lane)
@@ -263,11 +279,16 @@ def check_config(home: Path, lane: str, src: Path, tc: Toolchain) -> None:
     if "CONFIG_RUST" in missed:
         run = subprocess.run(
             ["make", "-C", str(src), f"O={home / 'build'}", *tc.make_vars(), "rustavailable"],
-            env=tc.env(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=tc.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         lines += [f"    {line}" for line in (run.stdout + run.stderr).splitlines()]
-    raise HostNotFit(f"the {lane} kernel of {src} cannot be configured as scripts/lanes asks:\n"
-                     + "\n".join(lines))  # fmt: skip
+    raise HostNotFit(
+        f"the {lane} kernel of {src} cannot be configured as scripts/lanes asks:\n"
+        + "\n".join(lines)
+    )
 
 
 def why_not(symbol: str, config: Mapping[str, str], src: Path) -> str:
@@ -275,13 +296,20 @@ def why_not(symbol: str, config: Mapping[str, str], src: Path) -> str:
     name = symbol.removeprefix("CONFIG_")
     grep = subprocess.run(
         ["grep", "-rlE", "--include=Kconfig*", rf"^\s*(menu)?config {name}$", "."],
-        cwd=src, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=src,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     conditions: list[str] = []
     for file in grep.stdout.split():
         text = (src / file).read_text(errors="replace")
-        for entry in re.findall(rf"^\s*(?:menu)?config {name}\n((?:[ \t]+.*\n|\n)*)", text, re.M):
-            conditions += re.findall(r"^\s+depends on (.*)$", entry.replace("\\\n", " "), re.M)
+        for entry in re.findall(
+            rf"^\s*(?:menu)?config {name}\n((?:[ \t]+.*\n|\n)*)", text, re.MULTILINE
+        ):
+            conditions += re.findall(
+                r"^\s+depends on (.*)$", entry.replace("\\\n", " "), re.MULTILINE
+            )
     if not grep.stdout:
         return "this kernel has no such symbol"
     if not conditions:

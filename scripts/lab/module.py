@@ -14,7 +14,6 @@ from lab.errors import HostNotFit, LabError
 from lab.kernel import Kernel, read_config
 from lab.toolchain import Toolchain
 
-
 # What of the repository kbuild reads.
 SOURCES = ("Kbuild", "include", "src")
 
@@ -55,13 +54,19 @@ def _build(
         shutil.rmtree(links, ignore_errors=True)
         for source in sources:
             link_sources(source, links / source.name)
-        make = kernel.make(tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}",
-                           *flags, "modules")  # fmt: skip
+        make = kernel.make(
+            tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}", *flags, "modules"
+        )
         with log.open("w") as output:
             run = subprocess.run(
-                make, env=tc.env(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                check=False, pass_fds=(lock,),
-            )  # fmt: skip
+                make,
+                env=tc.env(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+                pass_fds=(lock,),
+            )
         if run.returncode:
             said = log.read_text(errors="replace").rstrip().replace(str(links), str(folder))
             raise LabError(f"{name} does not build for the {kernel.lane} kernel:\n{said}")
@@ -82,8 +87,10 @@ def refuse_awkward_paths(folder: Path) -> None:
     """Says so where kbuild cannot work."""
     for path in (folder, paths.cache()):
         if any(character in str(path) for character in " \t:%"):
-            raise HostNotFit(f"kbuild cannot work in '{path}': the path of the sources and of the"
-                             " cache must be without blanks, colons and per cent signs")  # fmt: skip
+            raise HostNotFit(
+                f"kbuild cannot work in '{path}': the path of the sources and of the"
+                " cache must be without blanks, colons and per cent signs"
+            )
 
 
 def running_kernel_tree() -> Path:
@@ -98,15 +105,19 @@ def unfit(kdir: Path) -> str | None:
     """Says in one sentence why modules in Rust cannot be built for this tree; None if they can."""
     config = read_config(kdir / ".config")
     if not config:
-        return (f"{kdir} is no built kernel tree: for a distribution's kernel install its headers"
-                f" (linux-headers-{os.uname().release}); {WAYS_OUT}")  # fmt: skip
+        return (
+            f"{kdir} is no built kernel tree: for a distribution's kernel install its headers"
+            f" (linux-headers-{os.uname().release}); {WAYS_OUT}"
+        )
     if config.get("CONFIG_MODULES") != "y":
         return f"the kernel of {kdir} has no loadable modules (CONFIG_MODULES); {WAYS_OUT}"
     if config.get("CONFIG_RUST") != "y":
         return f"the kernel of {kdir} was configured without CONFIG_RUST; {WAYS_OUT}"
     if not (kdir / "rust/libkernel.rmeta").exists():
-        return (f"{kdir} lacks rust/*.rmeta, the compiled Rust crates of the kernel, as packages of"
-                f" headers do; rustc would fail with E0463; {WAYS_OUT}")  # fmt: skip
+        return (
+            f"{kdir} lacks rust/*.rmeta, the compiled Rust crates of the kernel, as packages of"
+            f" headers do; rustc would fail with E0463; {WAYS_OUT}"
+        )
     return None
 
 
@@ -115,5 +126,7 @@ def other_rustc(kdir: Path, rustc_version: str) -> str | None:
     theirs = read_config(kdir / ".config").get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"')
     if not theirs or theirs == rustc_version:
         return None
-    return (f"{kdir} was built by '{theirs}', and here is '{rustc_version or 'no rustc'}'; rustc"
-            f" would fail with E0514; put the kernel's rustc into PATH; {WAYS_OUT}")  # fmt: skip
+    return (
+        f"{kdir} was built by '{theirs}', and here is '{rustc_version or 'no rustc'}'; rustc"
+        f" would fail with E0514; put the kernel's rustc into PATH; {WAYS_OUT}"
+    )

@@ -35,7 +35,14 @@ def main(argv: list[str]) -> int:
     kdir = user_tree()
     tc = find_tools(kdir)
     module.refuse_awkward_paths(paths.ROOT)
-    command = ["make", "-C", str(kdir), *tc.make_vars(), f"M={paths.ROOT}",
-               f"-j{len(os.sched_getaffinity(0))}", "modules"]  # fmt: skip
+    command = [
+        "make",
+        "-C",
+        str(kdir),
+        *tc.make_vars(),
+        f"M={paths.ROOT}",
+        f"-j{len(os.sched_getaffinity(0))}",
+        "modules",
+    ]
     run = subprocess.run(command, env=tc.env(), check=False)
     return Exit.BUILD_FAILED if run.returncode else Exit.PASSED

@@ -18,10 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def cache() -> Path:
     """Returns the folder of what is worth keeping between runs; everything in it can be remade."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG specification: a relative path is to be ignored.
-    home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    path = home / "ringdev"
+    path = (base if base.is_absolute() else Path.home() / ".cache") / "ringdev"
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -56,9 +56,11 @@ def from_ksrc(path: Path) -> Source:
     if not version:
         raise HostNotFit(f"KSRC={path} is not a kernel source tree")
     if (path / ".config").exists() or (path / "include/config").exists():
-        raise HostNotFit(f"KSRC={path} was built in; the lab builds in a folder of its own, for"
-                         " which kbuild wants a clean source: 'make mrproper' there, or give"
-                         " the built tree as KDIR")  # fmt: skip
+        raise HostNotFit(
+            f"KSRC={path} was built in; the lab builds in a folder of its own, for"
+            " which kbuild wants a clean source: 'make mrproper' there, or give"
+            " the built tree as KDIR"
+        )
     return Source(path, version, identity=f"{path} {version}", from_user=True)
 
 
@@ -68,7 +70,9 @@ def tree_version(tree: Path) -> str:
         head = (tree / "Makefile").read_text(errors="replace")[:1000]
     except OSError:
         return ""
-    parts = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) =[ ]*(\S*)$", head, re.M))
+    parts = dict(
+        re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) =[ ]*(\S*)$", head, re.MULTILINE)
+    )
     if not {"VERSION", "PATCHLEVEL"} <= set(parts):
         return ""
     number = ".".join(parts[p] for p in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if parts.get(p))
@@ -113,7 +117,7 @@ def _from_debian(home: Path) -> Source | None:
         say(f"the Debian mirror of this machine does not have {SUITE}:\n{update.stderr.strip()}")
         return None
     madison = _run(["apt-cache", *options, "madison", PACKAGE]).stdout
-    versions = re.findall(rf"^\s*{re.escape(PACKAGE)} \| (\S+) \|", madison, re.M)
+    versions = re.findall(rf"^\s*{re.escape(PACKAGE)} \| (\S+) \|", madison, re.MULTILINE)
     if not versions:
         say(f"Debian's {SUITE} has no {PACKAGE} any more")
         return None
@@ -123,17 +127,22 @@ def _from_debian(home: Path) -> Source | None:
         say(f"{PACKAGE} {PINNED}, which was tested, is gone from the mirror; taking {version}")
     download = subprocess.run(
         ["apt-get", *options, "-qq", "download", f"{PACKAGE}={version}"],
-        cwd=apt, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=apt,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     package = next(apt.glob("*.deb"), None)
     if download.returncode or not package:
         raise HostNotFit(f"{PACKAGE} could not be downloaded:\n{download.stderr.strip()}")
     say("unpacking it")
     final = home / f"debian-{version}"
     with paths.atomic_dir(final) as folder:
-        _pipe(["dpkg-deb", "--fsys-tarfile", str(package)],
-              ["tar", "-xO", f"./usr/src/{PACKAGE}.tar.xz"],
-              ["tar", "-xJ", "--strip-components=1", "-C", str(folder)])  # fmt: skip
+        _pipe(
+            ["dpkg-deb", "--fsys-tarfile", str(package)],
+            ["tar", "-xO", f"./usr/src/{PACKAGE}.tar.xz"],
+            ["tar", "-xJ", "--strip-components=1", "-C", str(folder)],
+        )
     shutil.rmtree(apt)
     return Source(final, tree_version(final), final.name)
 
@@ -146,12 +155,10 @@ def debian_mirror() -> str:
         system = Path("/etc/os-release").read_text()
     except OSError:
         return ""
-    if not re.search(r"^ID=debian$", system, re.M):
+    if not re.search(r"^ID=debian$", system, re.MULTILINE):
         return ""
-    codename = re.search(r"^VERSION_CODENAME=(\w+)$", system, re.M)
-    listing = _run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(TRUSTED)"]
-    )
+    codename = re.search(r"^VERSION_CODENAME=(\w+)$", system, re.MULTILINE)
+    listing = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
     return pick_mirror(listing.stdout, codename.group(1) if codename else "")
 
 
@@ -162,9 +169,9 @@ def pick_mirror(listing: str, codename: str) -> str:
     """
     releases = {codename, "stable", "oldstable", "testing", "unstable", "sid", SUITE}
     for line in listing.splitlines():
-        uri, release, component, *_ = [*line.split(), "", ""]
-        if release in releases and component == "main":
-            return uri
+        match line.split():
+            case [uri, release, "main"] if release in releases:
+                return uri
     return ""
 
 

@@ -37,8 +37,16 @@ MINIMUM: Mapping[str, Version] = {
 BINDGEN_VERSION = "0.73.2"
 
 # What of LLVM the kernel's LLVM=1 calls.
-LLVM_TOOLS = ("clang", "ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-objdump",
-              "llvm-readelf", "llvm-strip")  # fmt: skip
+LLVM_TOOLS = (
+    "clang",
+    "ld.lld",
+    "llvm-ar",
+    "llvm-nm",
+    "llvm-objcopy",
+    "llvm-objdump",
+    "llvm-readelf",
+    "llvm-strip",
+)
 
 # The purposes that tools can be wanted for; `find` takes a set of these.
 WANTS: Mapping[str, tuple[str, ...]] = {
@@ -209,14 +217,16 @@ def minimums(tree: Path | None) -> Mapping[str, Version]:
     script = tree / "scripts/min-tool-version.sh" if tree else None
     if not script or not script.exists():
         return MINIMUM
-    found = dict(MINIMUM)
-    for name in found:
+    found: dict[str, Version] = {}
+    for name, default in MINIMUM.items():
         run = subprocess.run(
             ["sh", script, name],
             env={**build_env(None, None), "SRCARCH": "x86", "ARCH": "x86"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        found[name] = parse_version(run.stdout) or found[name]
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found[name] = parse_version(run.stdout) or default
     return found
 
 
@@ -443,7 +453,7 @@ def install_missing(missing: set[str], survey: Survey, *, allowed: bool) -> str:
         raise HostNotFit(
             "the lab knows how to install its tools on Debian and Ubuntu alone. On this system"
             f" please install: {names}.\n{listing}\n"
-            + f"Minimum versions: {', '.join(f'{k} {dotted(v)}' for k, v in MINIMUM.items())}"
+            f"Minimum versions: {', '.join(f'{k} {dotted(v)}' for k, v in MINIMUM.items())}"
             + "".join(f"\npassed over: {line}" for line in survey.passed_over)
         )
     sudo = [] if os.geteuid() == 0 else ["sudo"]
@@ -459,9 +469,13 @@ def install_missing(missing: set[str], survey: Survey, *, allowed: bool) -> str:
             packages = Packages.known()
         updated = True
     command = [
-        *sudo, "apt-get", "install", "--yes", "--no-install-recommends",
+        *sudo,
+        "apt-get",
+        "install",
+        "--yes",
+        "--no-install-recommends",
         *packages.choose(missing, survey.minimum),
-    ]  # fmt: skip
+    ]
     shown = (f"{shlex.join(update)} && " if updated else "") + shlex.join(command)
     passed = "".join(f"\npassed over: {line}" for line in survey.passed_over)
     if not allowed or not may_install():
@@ -488,20 +502,36 @@ class Packages:
     def known(cls) -> "Packages":
         """Asks apt for the packages that the lab may have to choose from."""
         names = {name for _, packages in REASONS.values() for name in packages}
-        for prefix in ("clang", "lld", "llvm", "rustc", "rust-", "rustfmt", "cargo", "bindgen",
-                       "libclang-rt"):  # fmt: skip
+        for prefix in (
+            "clang",
+            "lld",
+            "llvm",
+            "rustc",
+            "rust-",
+            "rustfmt",
+            "cargo",
+            "bindgen",
+            "libclang-rt",
+        ):
             run = subprocess.run(
                 ["apt-cache", "pkgnames", prefix], capture_output=True, text=True, check=False
             )
             names.update(
-                name for name in run.stdout.split()
-                if re.fullmatch(r"(clang|lld|llvm|rustc|rust|rustfmt|cargo|bindgen|libclang-rt)"
-                                r"(-web|-[\d.]+)?(-src|-clippy|-dev)?", name)
-            )  # fmt: skip
+                name
+                for name in run.stdout.split()
+                if re.fullmatch(
+                    r"(clang|lld|llvm|rustc|rust|rustfmt|cargo|bindgen|libclang-rt)"
+                    r"(-web|-[\d.]+)?(-src|-clippy|-dev)?",
+                    name,
+                )
+            )
         run = subprocess.run(
             ["apt-cache", "policy", *sorted(names)],
-            env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return cls(parse_policy(run.stdout))
 
     def has(self, name: str) -> bool:
@@ -510,8 +540,9 @@ class Packages:
 
     def version(self, name: str) -> Version:
         """Returns the upstream version that apt would install; empty if none."""
-        return parse_version(self.candidates.get(name, "").partition(":")[2]
-                             or self.candidates.get(name, ""))  # fmt: skip
+        return parse_version(
+            self.candidates.get(name, "").partition(":")[2] or self.candidates.get(name, "")
+        )
 
     def choose(self, missing: set[str], minimum: Mapping[str, Version]) -> list[str]:
         """Returns the packages that bring what is missing."""
@@ -534,8 +565,12 @@ class Packages:
             major = self.version(f"clang{llvm}")[:1]
             chosen.add(f"libclang-rt-{dotted(major)}-dev" if major else f"libclang-rt{llvm}-dev")
         if "bindgen" in missing:
-            fit = [name for name in self.candidates if re.fullmatch(r"bindgen(-[\d.]+)?", name)
-                   and self.version(name) >= minimum["bindgen"]]  # fmt: skip
+            fit = [
+                name
+                for name in self.candidates
+                if re.fullmatch(r"bindgen(-[\d.]+)?", name)
+                and self.version(name) >= minimum["bindgen"]
+            ]
             # Where apt has none, cargo builds one; see build_bindgen().
             chosen.update(sorted(fit, key=len)[:1] or {f"cargo{rust}", "gcc", "libc6-dev"})
         return sorted(chosen)
@@ -583,14 +618,23 @@ def build_bindgen(rustc: Path, cargo: Path, llvm_bin: Path | None) -> Path:
     log.parent.mkdir(parents=True, exist_ok=True)
     with paths.locked(final.with_suffix(".lock"), "building bindgen") as lock:
         if not final.exists():
-            say(f"building bindgen {BINDGEN_VERSION}, since none here is new enough"
-                f" (1 to 2 minutes; log: {log})")  # fmt: skip
+            say(
+                f"building bindgen {BINDGEN_VERSION}, since none here is new enough"
+                f" (1 to 2 minutes; log: {log})"
+            )
             with paths.atomic_dir(final) as root, log.open("w") as output:
                 command = [
-                    str(cargo), "install", "--locked", "--root", str(root),
-                    "--target-dir", str(root / "target"),
-                    "--version", BINDGEN_VERSION, "bindgen-cli",
-                ]  # fmt: skip
+                    str(cargo),
+                    "install",
+                    "--locked",
+                    "--root",
+                    str(root),
+                    "--target-dir",
+                    str(root / "target"),
+                    "--version",
+                    BINDGEN_VERSION,
+                    "bindgen-cli",
+                ]
                 env = {**build_env(rustc.parent, llvm_bin), "RUSTC": str(rustc)}
                 run = subprocess.run(
                     command, env=env, stdout=output, stderr=output, check=False, pass_fds=(lock,)
@@ -622,9 +666,9 @@ def is_static(path: Path) -> bool:
     """Says whether ``path`` is a 64-bit ELF program that asks for no dynamic loader."""
     with path.open("rb") as file:
         header = file.read(64)
-        if len(header) < 64 or header[:5] != b"\x7fELF\x02":
+        if not header.startswith(b"\x7fELF\x02"):
             return False
-        offset, = struct.unpack_from("<Q", header, 32)
+        (offset,) = struct.unpack_from("<Q", header, 32)
         size, count = struct.unpack_from("<HH", header, 54)
         file.seek(offset)
         table = file.read(size * count)
@@ -712,4 +756,4 @@ def _is_debian_12() -> bool:
         text = Path("/etc/os-release").read_text()
     except OSError:
         return False
-    return re.search(r'^ID=debian$', text, re.M) is not None and 'VERSION_ID="12"' in text
+    return re.search(r"^ID=debian$", text, re.MULTILINE) is not None and 'VERSION_ID="12"' in text
