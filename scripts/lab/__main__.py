@@ -4,6 +4,7 @@
 import importlib
 import signal
 import sys
+from types import FrameType
 
 from lab.errors import Exit, LabError
 from lab.report import say
@@ -26,12 +27,19 @@ VERBS = {
 }
 
 
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Lets a signal unwind the stack, so that what was started is ended as well."""
+    raise SystemExit(128 + number)
+
+
 def main(argv: list[str]) -> int:
     """Runs one verb and turns what went wrong into a sentence and an exit code."""
     verb = argv[0] if argv else ""
     if verb not in VERBS:
         say(f"no such verb: '{verb}'. There are: {' '.join(VERBS)}")
         return Exit.USAGE
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         code: int = importlib.import_module(f"lab.{VERBS[verb]}").main(argv[1:])
     except LabError as error:

@@ -15,16 +15,16 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import paths
+from lab import command, paths
 from lab import source as sources
+from lab.command import tail
 from lab.errors import HostNotFit, LabError, UsageError
 from lab.report import say
-from lab.toolchain import Toolchain, tail
+from lab.toolchain import Toolchain
 
 LANES = ("plain", "debug")
 
@@ -36,6 +36,8 @@ MINUTES = {"plain": 16, "debug": 22}
 
 # A built tree, and what the build needs besides.
 ROOM = 5 << 30
+# With less than this a build that failed is taken to have failed for it.
+FULL = 64 << 20
 
 # So that the same source, configuration and compilers give the same bits.
 REPRODUCIBLE = (
@@ -213,57 +215,30 @@ def _build(home: Path, lane: str, source: sources.Source, tc: Toolchain, lock: i
             f"building a kernel takes {ROOM >> 30} GiB in {paths.cache()}, and"
             f" {free >> 20} MiB are free"
         )
-    make = [
-        "make",
-        "-C",
-        str(source.path),
-        f"O={build}",
-        *tc.make_vars(),
-        *REPRODUCIBLE,
-    ]
+    make = ["make", "-C", str(source.path), f"O={build}", *tc.make_vars(), *REPRODUCIBLE]
+    cores = len(os.sched_getaffinity(0))
     with log.open("w") as output:
-
-        def run(*arguments: str) -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                [*make, *arguments],
-                env=tc.env(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(lock,),
-            )
-
-        if run(f"KCONFIG_ALLCONFIG={home / 'fragment'}", "allnoconfig").wait():
+        configure = [*make, f"KCONFIG_ALLCONFIG={home / 'fragment'}", "allnoconfig"]
+        if command.run(configure, env=tc.env(), log=output, lock=lock):
             raise LabError(f"configuring the {lane} kernel failed; the end of {log}:\n{tail(log)}")
         check_config(home, lane, source.path, tc)
-        cores = len(os.sched_getaffinity(0))
-        minutes = max(1, round(MINUTES[lane] / cores))
         say(
             f"{'going on with' if resumed else 'building'} the {lane} kernel {source.version}:"
-            f" about {minutes} minutes on {cores} cores, once (log: {log})"
+            f" about {max(1, round(MINUTES[lane] / cores))} minutes on {cores} cores, once"
+            f" (log: {log})"
         )
-        make_process = run(f"-j{cores}", *TARGETS)
-        try:
-            code = _watch(make_process, lane)
-        except BaseException:
-            make_process.terminate()
-            make_process.wait()
-            raise
+        code = command.run(
+            [*make, f"-j{cores}", *TARGETS],
+            env=tc.env(),
+            log=output,
+            lock=lock,
+            what=f"the {lane} kernel",
+        )
     if code:
-        if shutil.disk_usage(home).free < 64 << 20:
+        if shutil.disk_usage(home).free < FULL:
             raise HostNotFit(f"the disk of {home} is full; make room and start again")
         raise LabError(f"building the {lane} kernel failed; the end of {log}:\n{tail(log)}")
     stamp.write_text(json.dumps({"source": source.identity, "versions": dict(tc.versions)}) + "\n")
-
-
-def _watch(process: "subprocess.Popen[bytes]", lane: str) -> int:
-    """Waits for a build, and says every other minute that it is still at it."""
-    start = time.monotonic()
-    while True:
-        try:
-            return process.wait(timeout=120)
-        except subprocess.TimeoutExpired:
-            say(f"{lane} kernel: {(time.monotonic() - start) / 60:.0f} minutes so far")
 
 
 def check_config(home: Path, lane: str, src: Path, tc: Toolchain) -> None:

@@ -4,11 +4,10 @@
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import paths
+from lab import command, paths
 from lab.clean import PRODUCT
 from lab.errors import HostNotFit, LabError
 from lab.kernel import Kernel, read_config
@@ -23,13 +22,13 @@ def build(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
     sources = [path for name in SOURCES if (path := paths.ROOT / name).exists()]
     flags = ["RINGDEV_KUNIT=1"] if kunit else []
     name = f"ringdev-{'kunit' if kunit else 'plain'}"
-    return _build(paths.ROOT, sources, name, kernel, tc, flags)
+    return _build(paths.ROOT, sources, name, kernel, tc, flags=flags)
 
 
 def build_external(folder: Path, kernel: Kernel, tc: Toolchain) -> Path:
     """Builds the modules of another folder, and returns where their .ko files are."""
     folder = folder.resolve()
-    return _build(folder, sorted(folder.iterdir()), folder.name, kernel, tc, [])
+    return _build(folder, sorted(folder.iterdir()), folder.name, kernel, tc)
 
 
 def _build(
@@ -38,7 +37,8 @@ def _build(
     name: str,
     kernel: Kernel,
     tc: Toolchain,
-    flags: Sequence[str],
+    *,
+    flags: Sequence[str] = (),
 ) -> Path:
     """Builds modules in the cache, where each kernel and each flavour has a place of its own.
 
@@ -58,16 +58,8 @@ def _build(
             tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}", *flags, "modules"
         )
         with log.open("w") as output:
-            run = subprocess.run(
-                make,
-                env=tc.env(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                check=False,
-                pass_fds=(lock,),
-            )
-        if run.returncode:
+            code = command.run(make, env=tc.env(), log=output, lock=lock)
+        if code:
             said = log.read_text(errors="replace").rstrip().replace(str(links), str(folder))
             raise LabError(f"{name} does not build for the {kernel.lane} kernel:\n{said}")
     return out

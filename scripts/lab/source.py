@@ -70,20 +70,21 @@ def tree_version(tree: Path) -> str:
         head = (tree / "Makefile").read_text(errors="replace")[:1000]
     except OSError:
         return ""
-    parts = dict(
-        re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) =[ ]*(\S*)$", head, re.MULTILINE)
-    )
-    if not {"VERSION", "PATCHLEVEL"} <= set(parts):
+    found: list[tuple[str, str]] = re.findall(r"^([A-Z]+) =[ ]*(\S*)$", head, re.MULTILINE)
+    parts = dict(found)
+    if not {"VERSION", "PATCHLEVEL"} <= parts.keys():
         return ""
-    number = ".".join(parts[p] for p in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if parts.get(p))
-    return number + parts.get("EXTRAVERSION", "")
+    number = (parts.get(part) for part in ("VERSION", "PATCHLEVEL", "SUBLEVEL"))
+    return ".".join(part for part in number if part) + parts.get("EXTRAVERSION", "")
 
 
 def _kept(home: Path) -> Source | None:
     """Returns a source that an earlier run unpacked: the pinned one, else the newest."""
-    found = sorted(home.glob(f"debian-{SERIES}.*")) + sorted(home.glob(f"kernel.org-{SERIES}.*"))
-    found.sort(key=lambda path: path.name != f"debian-{PINNED}")
-    return Source(found[0], tree_version(found[0]), found[0].name) if found else None
+    found = [*home.glob(f"debian-{SERIES}.*"), *home.glob(f"kernel.org-{SERIES}.*")]
+    if not found:
+        return None
+    best = max(found, key=lambda path: (path.name == f"debian-{PINNED}", path.stat().st_mtime))
+    return Source(best, tree_version(best), identity=best.name)
 
 
 def _from_debian(home: Path) -> Source | None:
@@ -96,8 +97,8 @@ def _from_debian(home: Path) -> Source | None:
         return None
     apt = home / "apt"
     shutil.rmtree(apt, ignore_errors=True)
-    for folder in ("lists/partial", "cache/archives/partial"):
-        (apt / folder).mkdir(parents=True)
+    for part in ("lists/partial", "cache/archives/partial"):
+        (apt / part).mkdir(parents=True)
     (apt / "lab.sources").write_text(
         f"Types: deb\nURIs: {mirror}\nSuites: {SUITE}\nComponents: main\nSigned-By: {KEYRING}\n"
     )
@@ -132,19 +133,19 @@ def _from_debian(home: Path) -> Source | None:
         text=True,
         check=False,
     )
-    package = next(apt.glob("*.deb"), None)
-    if download.returncode or not package:
+    archive = next(apt.glob("*.deb"), None)
+    if download.returncode or not archive:
         raise HostNotFit(f"{PACKAGE} could not be downloaded:\n{download.stderr.strip()}")
     say("unpacking it")
     final = home / f"debian-{version}"
     with paths.atomic_dir(final) as folder:
         _pipe(
-            ["dpkg-deb", "--fsys-tarfile", str(package)],
+            ["dpkg-deb", "--fsys-tarfile", str(archive)],
             ["tar", "-xO", f"./usr/src/{PACKAGE}.tar.xz"],
             ["tar", "-xJ", "--strip-components=1", "-C", str(folder)],
         )
     shutil.rmtree(apt)
-    return Source(final, tree_version(final), final.name)
+    return Source(final, tree_version(final), identity=final.name)
 
 
 def debian_mirror() -> str:
@@ -194,14 +195,14 @@ def _from_tarball(home: Path) -> Source:
                 file.write(chunk)
         if digest.hexdigest() != checksum:
             raise HostNotFit(f"{TARBALL} has the checksum {digest.hexdigest()}, not {checksum}")
-        final = home / f"kernel.org-{VERSION}"
+        final = home / f"kernel.org-{VERSION}-{checksum[:12]}"
         with paths.atomic_dir(final) as folder:
             _pipe(["tar", "-xJf", str(tarball), "--strip-components=1", "-C", str(folder)])
     except OSError as error:
         raise HostNotFit(f"{TARBALL} could not be fetched: {error}") from error
     finally:
         tarball.unlink(missing_ok=True)
-    return Source(final, tree_version(final), f"{final.name} {checksum}")
+    return Source(final, tree_version(final), identity=final.name)
 
 
 def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
 
-from lab import paths
+from lab import command, paths
+from lab.command import tail
 from lab.errors import HostNotFit, LabError
 from lab.report import say
 
@@ -252,11 +253,11 @@ def find(
     gcc_will_do = lane == "plain" and not may_install()
     survey = Survey(minimums(tree), rustc_text)
     if missing := survey.missing(needed, gcc_will_do):
-        command = install_missing(missing, survey, allowed=install)
+        installed = install_missing(missing, survey, allowed=install)
         survey = Survey(minimums(tree), rustc_text)
         if missing := survey.missing(needed, gcc_will_do):
             raise HostNotFit(
-                f"still not there after '{command}': {', '.join(sorted(missing))}\n"
+                f"still not there after '{installed}': {', '.join(sorted(missing))}\n"
                 + "\n".join(survey.passed_over)
             )
     return survey.toolchain(needed)
@@ -468,7 +469,7 @@ def install_missing(missing: set[str], survey: Survey, *, allowed: bool) -> str:
             _run_apt(update)
             packages = Packages.known()
         updated = True
-    command = [
+    install = [
         *sudo,
         "apt-get",
         "install",
@@ -476,20 +477,20 @@ def install_missing(missing: set[str], survey: Survey, *, allowed: bool) -> str:
         "--no-install-recommends",
         *packages.choose(missing, survey.minimum),
     ]
-    shown = (f"{shlex.join(update)} && " if updated else "") + shlex.join(command)
+    shown = (f"{shlex.join(update)} && " if updated else "") + shlex.join(install)
     passed = "".join(f"\npassed over: {line}" for line in survey.passed_over)
     if not allowed or not may_install():
         raise HostNotFit(f"missing here:\n{listing}\nInstall them:\n    {shown}{passed}")
-    say(f"missing here:\n{listing}\ninstalling:\n    {shlex.join(command)}{passed}")
-    _run_apt(command)
-    return shlex.join(command)
+    say(f"missing here:\n{listing}\ninstalling:\n    {shlex.join(install)}{passed}")
+    _run_apt(install)
+    return shlex.join(install)
 
 
-def _run_apt(command: list[str]) -> None:
+def _run_apt(arguments: list[str]) -> None:
     """Runs apt-get. Its output belongs to stderr, like everything that is not a result."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode:
-        raise HostNotFit(f"'{shlex.join(command)}' failed; its output is above")
+    if subprocess.run(arguments, env=env, stdout=sys.stderr, check=False).returncode:
+        raise HostNotFit(f"'{shlex.join(arguments)}' failed; its output is above")
 
 
 @dataclass(frozen=True)
@@ -623,40 +624,24 @@ def build_bindgen(rustc: Path, cargo: Path, llvm_bin: Path | None) -> Path:
                 f" (1 to 2 minutes; log: {log})"
             )
             with paths.atomic_dir(final) as root, log.open("w") as output:
-                command = [
-                    str(cargo),
-                    "install",
-                    "--locked",
-                    "--root",
-                    str(root),
-                    "--target-dir",
-                    str(root / "target"),
-                    "--version",
-                    BINDGEN_VERSION,
-                    "bindgen-cli",
+                install = [
+                    *(str(cargo), "install", "--locked", "--root", str(root)),
+                    *("--target-dir", str(root / "target")),
+                    *("--version", BINDGEN_VERSION, "bindgen-cli"),
                 ]
                 env = {**build_env(rustc.parent, llvm_bin), "RUSTC": str(rustc)}
-                run = subprocess.run(
-                    command, env=env, stdout=output, stderr=output, check=False, pass_fds=(lock,)
-                )
-                if run.returncode:
+                if command.run(install, env=env, log=output, lock=lock, what="bindgen"):
                     raise HostNotFit(f"bindgen did not build; the end of {log}:\n{tail(log)}")
                 shutil.rmtree(root / "target")
     return final / "bin/bindgen"
 
 
-def tail(log: Path, lines: int = 20) -> str:
-    """Returns the last lines of a log, indented."""
-    text = log.read_text(errors="replace").splitlines()[-lines:]
-    return "\n".join(f"    {line}" for line in text)
-
-
-def first_line(command: list[str]) -> str:
-    """Returns the first line that ``command`` prints; empty if it fails."""
+def first_line(arguments: list[str]) -> str:
+    """Returns the first line that a command prints; empty if it fails."""
     # A rustup in front of a tool must answer for what is there, never download.
     env = {**os.environ, "LC_ALL": "C", "RUSTUP_AUTO_INSTALL": "0"}
     try:
-        run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        run = subprocess.run(arguments, env=env, capture_output=True, text=True, check=False)
     except OSError:
         return ""
     return run.stdout.partition("\n")[0].strip() if run.returncode == 0 else ""
