@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +18,28 @@ from lab.toolchain import Toolchain
 SOURCES = ("Kbuild", "include", "src")
 
 
+def _sources() -> list[Path]:
+    return [path for name in SOURCES if (path := paths.ROOT / name).exists()]
+
+
 def build(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
     """Builds ringdev.ko for a guest and returns its folder."""
-    sources = [path for name in SOURCES if (path := paths.ROOT / name).exists()]
     flags = ["RINGDEV_KUNIT=1"] if kunit else []
     name = f"ringdev-{'kunit' if kunit else 'plain'}"
-    return _build(paths.ROOT, sources, name, kernel, tc, flags=flags)
+    return _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags)
+
+
+def lint(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> None:
+    """Builds the module through clippy; a warning of any compiler fails."""
+    flags = ["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror"]
+    if kunit:
+        flags.append("RINGDEV_KUNIT=1")
+    name = f"clippy-{'kunit' if kunit else 'plain'}"
+    # What is up to date is not compiled, and says nothing: begin anew each time.
+    out = _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags, anew=True)
+    said = (out.parent / "build.log").read_text(errors="replace")
+    if warnings := re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE):
+        raise LabError("\n".join(warnings))
 
 
 def build_external(folder: Path, kernel: Kernel, tc: Toolchain) -> Path:
@@ -39,6 +56,7 @@ def _build(
     tc: Toolchain,
     *,
     flags: Sequence[str] = (),
+    anew: bool = False,
 ) -> Path:
     """Builds modules in the cache, where each kernel and each flavour has a place of its own.
 
@@ -52,6 +70,8 @@ def _build(
     with paths.locked(home / "lock", f"building {name}") as lock:
         links, out, log = home / "in", home / "out", home / "build.log"
         shutil.rmtree(links, ignore_errors=True)
+        if anew:
+            shutil.rmtree(out, ignore_errors=True)
         for source in sources:
             link_sources(source, links / source.name)
         make = kernel.make(

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0
+"""``make lint``: format, warnings and style of everything in the repository."""
+
+import argparse
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from lab import cargo, kernel, module, paths, pytools, rust_source, toolchain
+from lab.errors import Exit, LabError
+from lab.kernel import Kernel
+from lab.toolchain import Toolchain
+
+# Files that cannot hold an SPDX line, and why not.
+NO_SPDX = (
+    "COPYING",  # the licence's own text
+    "Cargo.lock",  # written by cargo
+    "tests/lab/fixtures/*",  # what kernels and programs have said, as they said it
+)
+
+# What checkpatch.pl shall not say, and why not.
+CHECKPATCH_IGNORE = {
+    # Kbuild and Kconfig name the files that they are in where a reader has to look there.
+    "EMBEDDED_FILENAME",
+    # It wants four lines of help for a symbol; ours say what there is to say.
+    "CONFIG_DESCRIPTION",
+    # A module parameter's description is one string, as modinfo prints it; the same check lets
+    # C's MODULE_PARM_DESC pass.
+    "LONG_LINE_STRING",
+    # The wrapper of waitqueue_active() has its comment where the barrier is: at its Rust caller.
+    "WAITQUEUE_ACTIVE",
+}
+
+
+class Finding(Exception):
+    """What one of the checks has to say."""
+
+
+def tracked() -> list[Path]:
+    """Returns the repository's files, relative to its root: the tracked and the not yet added."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listing.returncode:
+        raise LabError(f"make lint asks git for the files of this tree: {listing.stderr.strip()}")
+    names = dict.fromkeys(name for name in listing.stdout.split("\0") if name)
+    return [Path(name) for name in names if (paths.ROOT / name).is_file()]
+
+
+def spdx_missing(files: Iterable[Path], root: Path) -> list[str]:
+    """Returns what does not name the licence on its first line, or its second after a ``#!``."""
+    found: list[str] = []
+    for file in files:
+        if any(file.match(pattern) for pattern in NO_SPDX):
+            continue
+        with (root / file).open(errors="replace") as text:
+            first, second = text.readline(), text.readline()
+        line = second if first.startswith("#!") else first
+        if not re.search(r"SPDX-License-Identifier: GPL-2\.0( WITH Linux-syscall-note)?\b", line):
+            found.append(f"{file}: no 'SPDX-License-Identifier: GPL-2.0' where it belongs")
+    return found
+
+
+def unsafe_rules(files: Iterable[Path], root: Path) -> list[str]:
+    """Returns where the module breaks the rules of `unsafe`."""
+    found: list[str] = []
+    for file in files:
+        if file.suffix != ".rs" or file.parts[0] != "src":
+            continue
+        text = (root / file).read_text()
+        if file.parts[:2] == ("src", "staging"):
+            found += [
+                f"{file}:{line}: unsafe {what}"
+                for line, what in rust_source.undocumented_unsafe(text)
+            ]
+        else:
+            found += [
+                f"{file}:{line}: unsafe outside src/staging/"
+                for line in rust_source.unsafe_lines(text)
+            ]
+    return found
+
+
+def is_shell(file: Path, root: Path) -> bool:
+    """Says whether ``file`` is a shell script, by its name or its first line."""
+    if file.suffix == ".sh":
+        return True
+    with (root / file).open("rb") as content:
+        return re.match(rb"#!\s*/\S*(/env )?\b(ba|da)?sh\b", content.readline(200)) is not None
+
+
+class Lint:
+    """The checks, each a method that raises a Finding if there is something to mend."""
+
+    def __init__(self, tc: Toolchain, tree: Kernel) -> None:
+        """Prepares to check the repository with these tools, against this kernel."""
+        self.tc = tc
+        self.kernel = tree
+        self.files = tracked()
+
+    def checks(self) -> Mapping[str, Callable[[], None]]:
+        """Returns the checks by the names under which they are shown."""
+        return {
+            "SPDX": self.spdx,
+            "unsafe": self.unsafe,
+            "rustfmt": self.rustfmt,
+            "shellcheck": self.shellcheck,
+            "ruff": self.ruff,
+            "mypy": self.mypy,
+            "checkpatch": self.checkpatch,
+            "clippy (module)": self.clippy_module,
+            "clippy (host)": self.clippy_host,
+            "clippy (loom)": self.clippy_loom,
+        }
+
+    def spdx(self) -> None:
+        """Each file names its licence."""
+        _tell(spdx_missing(self.files, paths.ROOT))
+
+    def unsafe(self) -> None:
+        """The module's `unsafe` is where it belongs and says why it is sound."""
+        _tell(unsafe_rules(self.files, paths.ROOT))
+
+    def rustfmt(self) -> None:
+        """Rust has the kernel's format; outside the module, that of its newer edition."""
+        found: list[str] = []
+        for file in self.files:
+            if file.suffix != ".rs":
+                continue
+            edition = "2021" if self._in_kernel(file) else "2024"
+            # Read from stdin, rustfmt leaves the modules alone that a file names: they are
+            # checked for themselves, and those of src/ring belong to two crates.
+            run = subprocess.run(
+                [
+                    *(str(self.tc.rustfmt), "--check", "--color", "never"),
+                    *("--edition", edition, "--style-edition", edition),
+                    *("--config-path", str(self.kernel.src / ".rustfmt.toml")),
+                ],
+                env=self.tc.env(),
+                input=(paths.ROOT / file).read_text(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if run.returncode:
+                found.append((run.stdout + run.stderr).replace("<stdin>", str(file)).rstrip())
+        _tell(found)
+
+    @staticmethod
+    def _in_kernel(file: Path) -> bool:
+        """Says whether kbuild compiles ``file``: the module, and the modules of the red tests."""
+        return not any(
+            (paths.ROOT / folder / "Cargo.toml").exists() for folder in file.parents[:-1]
+        )
+
+    def shellcheck(self) -> None:
+        """Shell scripts are as shellcheck likes them."""
+        scripts = [str(file) for file in self.files if is_shell(file, paths.ROOT)]
+        self._run([str(self.tc.tool("shellcheck")), "--", *scripts])
+
+    def ruff(self) -> None:
+        """Python is as ruff likes it."""
+        python = str(pytools.python(self.tc))
+        self._run([python, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."])
+        self._run([python, "-m", "ruff", "format", "--check", "--quiet", "--diff", "."])
+
+    def mypy(self) -> None:
+        """Python's types fit."""
+        self._run([str(pytools.python(self.tc)), "-m", "mypy", "--no-error-summary"])
+
+    def checkpatch(self) -> None:
+        """What the kernel's own reviewers' script says of the module's files."""
+        files = [
+            str(file)
+            for file in self.files
+            if file.name in {"Kbuild", "Kconfig"} or file.parts[0] in {"src", "include"}
+        ]
+        self._run(
+            [
+                *(str(self.tc.tool("perl")), str(self.kernel.src / "scripts/checkpatch.pl")),
+                *("--strict", "--no-tree", "--quiet", "--terse", "--show-types", "--no-summary"),
+                *("--ignore", ",".join(sorted(CHECKPATCH_IGNORE)), "--file", *files),
+            ]
+        )
+
+    def clippy_module(self) -> None:
+        """The module builds without a warning of any compiler, with KUnit suites and without."""
+        for kunit in (False, True):
+            try:
+                module.lint(self.kernel, self.tc, kunit=kunit)
+            except LabError as error:
+                raise Finding(str(error)) from error
+
+    def clippy_host(self) -> None:
+        """The crates outside the kernel are as clippy likes them."""
+        self._clippy("clippy", [])
+
+    def clippy_loom(self) -> None:
+        """So are the models, which are there only under another configuration."""
+        self._clippy("clippy-loom", ["--package", "ring-core-tests"], RUSTFLAGS="--cfg loom")
+
+    def _clippy(self, flavour: str, arguments: Sequence[str], **env: str) -> None:
+        self._run(
+            [
+                *(str(self.tc.cargo), "clippy", "--locked", "--quiet", "--all-targets"),
+                *("--target-dir", str(cargo.target_dir(flavour)), *arguments),
+                *("--", "--deny", "warnings"),
+            ],
+            **env,
+        )
+
+    def _run(self, command: Sequence[str], **env: str) -> None:
+        """Runs a linter, which has something to say if it fails."""
+        run = subprocess.run(
+            command,
+            cwd=paths.ROOT,
+            env={**self.tc.env(), **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            raise Finding(run.stdout.rstrip() or f"{command[0]} failed and did not say why")
+
+
+def _tell(found: Sequence[str]) -> None:
+    if found:
+        raise Finding("\n".join(found))
+
+
+def main(argv: list[str]) -> int:
+    """Runs every check, also after one has failed, and says how each came out."""
+    argparse.ArgumentParser(prog="make lint", description=__doc__).parse_args(argv)
+    tc = toolchain.find(lane="plain", want={"kernel", "lint"})
+    lint = Lint(tc, kernel.ensure("plain", tc))
+    failed: list[str] = []
+    for name, check in lint.checks().items():
+        try:
+            check()
+        except Finding as finding:
+            failed.append(name)
+            print(f"!! {name}", *f"{finding}".splitlines(), sep="\n    ", flush=True)
+        else:
+            print(f"ok {name}", flush=True)
+    if failed:
+        print(f"lint: to be mended: {', '.join(failed)}")
+    return Exit.TESTS_FAILED if failed else Exit.PASSED
