@@ -1,0 +1,127 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The steps of the guest's init, in the order in which it takes them. The numbers of the
+# virtio serial ports are those of scripts/lab/qemu.py.
+
+RECORD=/dev/vport0p1 STDIN=/dev/vport0p2 STDOUT=/dev/vport0p3 STDERR=/dev/vport0p4
+RESULTS=/dev/vport0p5 KLOG=/dev/vport0p6
+TERMINAL=/dev/ttyS1
+
+# Tells the host one fact, on one line.
+say() {
+	echo "$NONCE $*" >&3
+}
+
+set_up() {
+	export PATH=/bin HOME=/root TERM="$TERM"
+	mount -t proc proc /proc
+	mount -t sysfs sysfs /sys
+	mount -t devtmpfs devtmpfs /dev
+	mkdir -p /dev/shm /dev/pts
+	mount -t tmpfs tmpfs /dev/shm
+	mount -t tmpfs tmpfs /tmp
+	mount -t tmpfs tmpfs /run
+	mount -t devpts devpts /dev/pts 2>/dev/null
+	mount -t debugfs debugfs /sys/kernel/debug
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	ln -s /proc/self/fd /dev/fd
+	ln -s fd/0 /dev/stdin
+	ln -s fd/1 /dev/stdout
+	ln -s fd/2 /dev/stderr
+	# The kernel announces the ports one after the other, while it boots us.
+	while [ ! -e "$RECORD" ] || [ ! -e "$KLOG" ]; do
+		usleep 10000
+	done
+	exec 3<>"$RECORD"
+}
+
+# Objects that were lost before the module came are not its leaks.
+kmemleak_begin() {
+	[ -e /sys/kernel/debug/kmemleak ] || return 0
+	echo scan >/sys/kernel/debug/kmemleak
+	echo clear >/sys/kernel/debug/kmemleak
+}
+
+report_kunit() {
+	for results in /sys/kernel/debug/kunit/*/results; do
+		[ ! -e "$results" ] || cat "$results"
+	done >"$RESULTS"
+	echo "$NONCE" >"$RESULTS"
+	say kunit
+}
+
+# Runs /lab/command in a cgroup and a session of its own, with the input and output that this
+# function is called with. Returns its exit code, when nothing of it runs any more.
+command_in_cgroup() {
+	mkdir /sys/fs/cgroup/command
+	say command
+	(
+		exec 3<&-
+		echo 0 >/sys/fs/cgroup/command/cgroup.procs
+		exec setsid "$@" sh -c "$(cat /lab/command)"
+	)
+	code=$?
+	# What it left behind would hold its output, and the module.
+	echo 1 >/sys/fs/cgroup/command/cgroup.kill
+	while grep -q 'populated 1' /sys/fs/cgroup/command/cgroup.events; do
+		usleep 10000
+	done
+	return "$code"
+}
+
+# The command's input and output go through pipes: these it can reopen, which the ports do not
+# allow. Each output ends with the nonce, so that the host knows that it has all of it.
+run_command() {
+	mkfifo /run/in /run/out /run/err
+	{ cat /run/out; echo "$NONCE"; } >"$STDOUT" &
+	stdout=$!
+	{ cat /run/err; echo "$NONCE"; } >"$STDERR" &
+	stderr=$!
+	cat "$STDIN" >/run/in &
+	stdin=$!
+	command_in_cgroup </run/in >/run/out 2>/run/err
+	code=$?
+	kill "$stdin" 2>/dev/null
+	wait "$stdout" "$stderr"
+	say exit "$code"
+}
+
+# The command has a terminal, whose size follows that of the host's.
+run_command_in_terminal() {
+	# shellcheck disable=SC2153 # they are in /lab/spec
+	stty -F "$TERMINAL" rows "$ROWS" cols "$COLUMNS"
+	while read -r _ rows columns; do
+		stty -F "$TERMINAL" rows "$rows" cols "$columns"
+	done <&3 &
+	resizer=$!
+	command_in_cgroup -c <>"$TERMINAL" >&0 2>&1
+	code=$?
+	kill "$resizer"
+	say exit "$code"
+}
+
+unload() {
+	name=$(basename "$MODULE" .ko)
+	if grep -q "^$name " /proc/modules; then
+		rmmod "$name"
+		say rmmod $?
+	else
+		say rmmod absent
+	fi
+}
+
+# An object is reported once it is 5 s old and has been found unreferenced by two scans.
+kmemleak_end() {
+	[ -e /sys/kernel/debug/kmemleak ] || return 0
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak
+	cat /sys/kernel/debug/kmemleak >/dev/console
+	say leaks "$(grep -c '^unreferenced object' /sys/kernel/debug/kmemleak)"
+}
+
+# The host has the console as well. What is only here, the console was too late for.
+report_log() {
+	{ dmesg; echo "$NONCE"; } >"$KLOG"
+}
