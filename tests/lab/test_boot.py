@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What boot.py sees and verdict.py makes of it, with a QEMU that plays a transcript."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.boot import Limits, Outcome, Wiring, boot
+from lab.errors import Exit
+from lab.qemu import Machine, Port
+from lab.task import Task
+from lab.verdict import KUNIT_RAN, OUT_OF_TREE, judge
+
+Step = list[object]
+HERE = Path(__file__).resolve().parent
+PATIENT = Limits(boot=20, load=20, command=20, unload=20)
+
+KERNEL: Step = ["record", "kernel 7.3.4"]
+LOADED: Step = ["record", "insmod 0"]
+STARTED: Step = ["record", "command"]
+SAID: list[Step] = [["say", "STDOUT", "hello\n"], ["close", "STDOUT", "STDERR"]]
+EXITED: Step = ["record", "exit 0"]
+UNLOADED: Step = ["record", "rmmod 0"]
+LOG: list[Step] = [["say", "KLOG", "all quiet\n"], ["close", "KLOG"]]
+TAINTED: Step = ["record", f"taint {OUT_OF_TREE}"]
+END: list[Step] = [["record", "end"], ["done"]]
+GOOD = [KERNEL, LOADED, STARTED, *SAID, EXITED, UNLOADED, *LOG, TAINTED, *END]
+
+WARN = """\
+[    1.5] ------------[ cut here ]------------
+[    1.5] WARNING: src/x.rs:7 at f+0x10/0x20 [ringdev], CPU#0: sh/1
+[    1.5] ---[ end trace 0000000000000000 ]---
+"""
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    """A task whose busybox has no applets."""
+    busybox = tmp_path / "busybox"
+    busybox.write_text("#!/bin/sh\n")
+    busybox.chmod(0o755)
+    module = tmp_path / "ringdev.ko"
+    module.write_text("")
+    return Task(busybox=busybox, module=module, command="echo hello")
+
+
+@pytest.fixture
+def play(task: Task, tmp_path: Path) -> Callable[..., Outcome]:
+    """Returns a function that boots a guest with a transcript."""
+
+    def run(
+        transcript: list[Step], limits: Limits = PATIENT, wiring: Wiring | None = None
+    ) -> Outcome:
+        log = tmp_path / "log"
+        log.mkdir(exist_ok=True)
+        return boot(machine(transcript, tmp_path), task, limits, log, wiring)
+
+    return run
+
+
+def machine(transcript: list[Step], folder: Path) -> Machine:
+    qemu = folder / "qemu"
+    qemu.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{HERE}/fake_qemu.py' \"$@\"\n")
+    qemu.chmod(0o755)
+    return Machine(
+        qemu=qemu,
+        accel="tcg",
+        image=Path("bzImage"),
+        arguments=(json.dumps(transcript),),
+    )
+
+
+def without(step: Step) -> list[Step]:
+    return [other for other in GOOD if other is not step]
+
+
+def instead(step: Step, *others: Step) -> list[Step]:
+    at = next(n for n, other in enumerate(GOOD) if other is step)
+    return [*GOOD[:at], *others, *GOOD[at + 1 :]]
+
+
+def test_a_good_run(task: Task, play: Callable[..., Outcome]) -> None:
+    outcome = play(GOOD)
+    verdict = judge(task, outcome, signed_modules=False)
+    assert verdict.code is Exit.PASSED, verdict.sentence
+    assert outcome.outputs[Port.STDOUT] == "hello\n"
+    assert outcome.facts["exit"] == "0"
+    assert not outcome.torn
+
+
+@pytest.mark.parametrize(
+    ("transcript", "code"),
+    [
+        # It ended before it had said all.
+        ([], Exit.NO_VERDICT),
+        ([["exit", 1]], Exit.NO_VERDICT),
+        ([KERNEL], Exit.NO_VERDICT),
+        (GOOD[:-3], Exit.NO_VERDICT),
+        (GOOD[:-2], Exit.NO_VERDICT),
+        # It has said so, but not with the nonce of this run.
+        ([["say", "RECORD", "f" * 32 + " end\n"]], Exit.NO_VERDICT),
+        # An output was cut off. (The guest would wait for the host; this one ends.)
+        ([s for s in GOOD if s not in (SAID[1], END[1])], Exit.NO_VERDICT),
+        ([s for s in GOOD if s not in (LOG[1], END[1])], Exit.NO_VERDICT),
+        # A step is missing.
+        (without(UNLOADED), Exit.NO_VERDICT),
+        (without(LOADED), Exit.NO_VERDICT),
+        (without(TAINTED), Exit.NO_VERDICT),
+        (without(EXITED), Exit.NO_VERDICT),
+        # A step went wrong.
+        (instead(LOADED, ["record", "insmod 1"]), Exit.NOT_LOADED),
+        (instead(UNLOADED, ["record", "rmmod 1"]), Exit.NOT_UNLOADED),
+        (instead(UNLOADED, UNLOADED, ["record", "leaks 2"]), Exit.LEAK),
+        (instead(UNLOADED, UNLOADED, ["record", "leaks 0"]), Exit.PASSED),
+        (instead(UNLOADED, UNLOADED, ["record", "leaks"]), Exit.NO_VERDICT),
+        (instead(UNLOADED, ["record", "rmmod absent"]), Exit.PASSED),
+        # The kernel said something, on the console or in its log.
+        (instead(STARTED, STARTED, ["console", WARN]), Exit.SPLAT),
+        (instead(LOG[0], ["say", "KLOG", WARN]), Exit.SPLAT),
+        ([KERNEL, ["console", WARN]], Exit.SPLAT),
+        ([KERNEL, LOADED, ["console", "Kernel panic - not syncing: no\n"]], Exit.PANIC),
+        ([["console", WARN + "Kernel panic - not syncing: no\n"]], Exit.PANIC),
+        # Bits of taint: W, none at all, and KUnit's where none was to run.
+        (instead(TAINTED, ["record", f"taint {OUT_OF_TREE | 512}"]), Exit.TAINT),
+        (instead(TAINTED, ["record", "taint 0"]), Exit.TAINT),
+        (instead(TAINTED, ["record", f"taint {OUT_OF_TREE | KUNIT_RAN}"]), Exit.TAINT),
+        (instead(TAINTED, ["record", "taint what"]), Exit.NO_VERDICT),
+    ],
+)
+def test_each_kind_of_end_has_its_verdict(
+    task: Task, play: Callable[..., Outcome], transcript: list[Step], code: Exit
+) -> None:
+    verdict = judge(task, play(transcript), signed_modules=False)
+    assert verdict.code is code, verdict.sentence
+
+
+def test_what_qemu_complains_of_is_told(task: Task, play: Callable[..., Outcome]) -> None:
+    verdict = judge(task, play([["what is this"]]), signed_modules=False)
+    assert verdict.code is Exit.NO_VERDICT
+    assert "ValueError" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("before", "phase"),
+    [
+        ([], "boot"),
+        ([KERNEL], "load"),
+        ([KERNEL, LOADED, STARTED], "command"),
+        (GOOD[: GOOD.index(EXITED) + 1], "unload"),
+    ],
+)
+def test_a_guest_that_stops_in_a_phase_hangs(
+    task: Task, play: Callable[..., Outcome], before: list[Step], phase: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("lab.boot.SECONDS_TO_ANSWER", 0.1)
+    seconds = {"boot": 20.0, "load": 20.0, "command": 20.0, "unload": 20.0, phase: 1.0}
+    began = time.monotonic()
+    outcome = play([*before, ["sleep", 60]], Limits(**seconds))
+    assert time.monotonic() - began < 15
+    assert outcome.overdue == phase
+    verdict = judge(task, outcome, signed_modules=False)
+    assert verdict.code is Exit.HANG
+    assert phase in verdict.sentence
+
+
+def test_what_a_hanging_guest_is_made_to_say_is_logged_and_not_judged(
+    task: Task, play: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.boot.SECONDS_TO_ANSWER", 2)
+    transcript: list[Step] = [["console", "quiet\n"], ["sleep", 2], ["console", "Call Trace:\n"]]
+    outcome = play([*transcript, ["sleep", 60]], Limits(1, 1, 1, 1))
+    assert outcome.console == "quiet\n"
+    assert "Call Trace" in (tmp_path / "log" / "console.log").read_text()
+    assert judge(task, outcome, signed_modules=False).code is Exit.HANG
+
+
+def test_input_and_output_are_passed_on_byte_by_byte(
+    task: Task, play: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 4096
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(content)
+    transcript = instead(SAID[0], ["copy", "STDOUT"])
+    with source.open("rb") as stdin, target.open("wb") as stdout:
+        outcome = play(transcript, wiring=Wiring(stdin=stdin.fileno(), stdout=stdout.fileno()))
+    assert judge(task, outcome, signed_modules=False).code is Exit.PASSED
+    assert target.read_bytes() == content
+
+
+def test_a_slow_reader_is_not_the_guests_fault(task: Task, play: Callable[..., Outcome]) -> None:
+    source, target = os.pipe()
+    got = bytearray()
+
+    def read_slowly() -> None:
+        time.sleep(4)
+        while data := os.read(source, 1 << 16):
+            got.extend(data)
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    outcome = play(
+        instead(SAID[0], ["flood", "STDOUT", 1 << 20]), Limits(20, 20, 2, 20), Wiring(stdout=target)
+    )
+    os.close(target)
+    reader.join()
+    os.close(source)
+    assert judge(task, outcome, signed_modules=False).code is Exit.PASSED
+    assert bytes(got) == b"x" * (1 << 20)
+
+
+def test_a_reader_that_has_gone_ends_the_guest(play: Callable[..., Outcome]) -> None:
+    source, target = os.pipe()
+    os.close(source)
+    began = time.monotonic()
+    with pytest.raises(BrokenPipeError):
+        play(instead(SAID[1], ["sleep", 60]), wiring=Wiring(stdout=target))
+    os.close(target)
+    assert time.monotonic() - began < 15
+
+
+# Boots a guest that says it is there and then sleeps.
+SLEEPER = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+from test_boot import PATIENT, machine
+from lab.boot import Wiring, boot
+from lab.task import Task
+busybox = Path(sys.argv[3])
+guest = machine([["console", "up\\n"], ["sleep", 60]], busybox.parent)
+boot(guest, Task(busybox), PATIENT, busybox.parent, Wiring(console=1))
+"""
+
+
+@pytest.fixture
+def sleeper(task: Task) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of the lab that has a guest running."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, HERE, HERE.parents[1] / "scripts", task.busybox],
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"up\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_to_the_lab_ends_the_guest_and_leaves_only_logs(
+    sleeper: "subprocess.Popen[bytes]", tmp_path: Path, number: signal.Signals
+) -> None:
+    children = f"/proc/{sleeper.pid}/task/{sleeper.pid}/children"
+    guest = int(Path(children).read_text().split()[0])
+    sleeper.send_signal(number)
+    status = sleeper.wait(10)
+    if number in (signal.SIGTERM, signal.SIGHUP):
+        assert status == 128 + number
+    else:
+        assert status == -number
+    until = time.monotonic() + 5
+    while Path(f"/proc/{guest}/exe").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{guest}/exe").exists()
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"busybox", "ringdev.ko", "qemu", "console.log", "command", "qemu.log", "klog"}
