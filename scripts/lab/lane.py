@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What it takes to boot a lane: tools, kernel, accelerator, and how long all may take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import accel, kernel, module, toolchain
+from lab.boot import Limits
+from lab.errors import HostNotFit
+from lab.kernel import Kernel
+from lab.qemu import Machine
+from lab.toolchain import Toolchain
+
+NAMES = ("plain", "debug")
+MEMORY_MIB = {"plain": 1024, "debug": 2048}
+# Seconds that the lab itself needs under TCG on a slow host, by lane; KVM needs a fraction.
+PATIENCE = {"plain": 60.0, "debug": 240.0}
+KVM_FRACTION = 0.5
+# What a kernel of the user's own may lack, and no guest can do without.
+NEEDED = ("CONFIG_BLK_DEV_INITRD", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_VIRTIO_CONSOLE",
+          "CONFIG_VIRTIO_PCI", "CONFIG_DEVTMPFS", "CONFIG_CGROUPS", "CONFIG_TMPFS")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A lane that can be booted."""
+
+    name: str
+    tools: Toolchain
+    kernel: Kernel
+    config: Mapping[str, str]
+    accel: str
+
+    @property
+    def signed_modules(self) -> bool:
+        """Tells whether the kernel marks itself for a module without a signature, as ours is."""
+        return self.config.get("CONFIG_MODULE_SIG") == "y"
+
+    def module(self, *, kunit: bool) -> Path:
+        """Builds the module for this lane and returns the file."""
+        return module.build(self.kernel, self.tools, kunit=kunit) / "ringdev.ko"
+
+    def machine(self, append: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> Machine:
+        """Returns the machine that this lane's guests run on."""
+        return Machine(
+            qemu=self.tools.tool("qemu"),
+            accel=self.accel,
+            image=self.kernel.image,
+            memory_mib=MEMORY_MIB[self.name],
+            append=append,
+            arguments=arguments,
+        )
+
+    def limits(self, command: float | None) -> Limits:
+        """Returns how long the phases of a guest may take; the command's time is as given."""
+        patience = PATIENCE[self.name] * (KVM_FRACTION if self.accel == "kvm" else 1)
+        return Limits(boot=patience, load=patience, command=command, unload=patience)
+
+
+def prepare(name: str) -> Lane:
+    """Gets the tools and the kernel of a lane, and finds out how to emulate it."""
+    tools = toolchain.find(lane=name, want={"kernel", "boot"})
+    built = kernel.ensure(name, tools)
+    config = kernel.read_config(built.build / ".config")
+    for symbol in NEEDED:
+        if config.get(symbol) != "y":
+            raise HostNotFit(f"a guest needs a kernel with {symbol}=y, which {built.build} lacks")
+    return Lane(name, tools, built, config, accel.choose(tools.tool("qemu"), built))
