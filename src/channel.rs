@@ -33,14 +33,18 @@ use crate::{
         },
         file::Waiting,
         mirror::Mirror,
-        poll::Events,
+        poll::{
+            new_poll_queue,
+            Events,
+            PollQueue, //
+        },
         transfer::{
             Destination,
             Source, //
         },
         wait::{
-            new_wait_queue,
-            WaitQueue, //
+            new_sleep_queue,
+            SleepQueue, //
         }, //
     }, //
 };
@@ -127,10 +131,9 @@ impl Channel {
                 if waiting == Waiting::Refused {
                     break Err(EAGAIN);
                 }
-                let watermark = self.positions.capacity().writer_watermark();
                 match self
                     .writers
-                    .sleep_until(|| self.positions.room() >= watermark)
+                    .sleep_until(least, || self.positions.room() >= least)
                 {
                     Ok(()) => continue,
                     Err(interrupted) => break Err(interrupted),
@@ -195,7 +198,7 @@ impl Channel {
                 if waiting == Waiting::Refused {
                     break Err(EAGAIN);
                 }
-                match self.readers.sleep_until(|| self.positions.unread() > 0) {
+                match self.readers.sleep_until(1, || self.positions.unread() > 0) {
                     Ok(()) => continue,
                     Err(interrupted) => break Err(interrupted),
                 }
@@ -264,9 +267,9 @@ fn progress(done: usize, result: Result) -> Result<usize> {
 #[pin_data]
 pub(crate) struct Side {
     #[pin]
-    sleepers: WaitQueue,
+    sleepers: SleepQueue,
     #[pin]
-    pollers: WaitQueue,
+    pollers: PollQueue,
     signalled: FasyncList,
     every_edge: AtomicFlag,
     events: Events,
@@ -276,8 +279,8 @@ pub(crate) struct Side {
 impl Side {
     fn new(events: Events, band: Band) -> impl PinInit<Self> {
         pin_init!(Self {
-            sleepers <- new_wait_queue!("ringdev_sleepers"),
-            pollers <- new_wait_queue!("ringdev_pollers"),
+            sleepers <- new_sleep_queue!("ringdev_sleepers"),
+            pollers <- new_poll_queue!("ringdev_pollers"),
             signalled: FasyncList::new(),
             every_edge: AtomicFlag::new(false),
             events,
@@ -285,12 +288,12 @@ impl Side {
         })
     }
 
-    fn sleep_until(&self, ready: impl FnMut() -> bool) -> Result {
-        self.sleepers.sleep_until(ready)
+    fn sleep_until(&self, needs: usize, ready: impl FnMut() -> bool) -> Result {
+        self.sleepers.sleep_until(needs, ready)
     }
 
     /// The queue for those who poll.
-    pub(crate) fn pollers(&self) -> &WaitQueue {
+    pub(crate) fn pollers(&self) -> &PollQueue {
         &self.pollers
     }
 
@@ -314,8 +317,8 @@ impl Waiters for Side {
     }
 
     #[inline]
-    fn wake_sleeper(&self) {
-        self.sleepers.wake_one();
+    fn wake_sleeper(&self, bytes: usize) {
+        self.sleepers.wake_one(bytes);
     }
 
     #[inline]
@@ -325,12 +328,12 @@ impl Waiters for Side {
 
     #[inline]
     fn wants_every_edge(&self) -> bool {
-        self.every_edge.load(Relaxed)
+        self.every_edge.load(Relaxed) || !self.signalled.is_empty()
     }
 
     #[inline]
     fn wake_pollers(&self) {
-        self.pollers.wake_pollers(self.events);
+        self.pollers.wake(self.events);
         self.signalled.notify(self.band);
     }
 }

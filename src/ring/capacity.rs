@@ -48,11 +48,10 @@ impl Capacity {
         (position & (self.0 - 1)) as usize
     }
 
-    /// How much must be free before a writer that sleeps is woken.
+    /// How much must be free before a reader wakes a writer that sleeps.
     ///
     /// A quarter of the ring, so that a writer that outruns its reader is woken once for many
-    /// reads, and no less than [`Capacity::ATOMIC_WRITE`], so that whichever writer is woken can
-    /// write at least one atomic piece.
+    /// reads, and no less than [`Capacity::ATOMIC_WRITE`], so that every sleeping writer fits.
     #[inline]
     pub(crate) fn writer_watermark(self) -> usize {
         (self.bytes() / 4).max(Self::ATOMIC_WRITE)

@@ -11,9 +11,9 @@
 //! | `file.rs`     | file operations with `poll`, `fasync`, splice, `O_NONBLOCK` at each call |
 //! | `misc.rs`     | a misc device with `nodename`, `mode`, an owner, and data of its own    |
 //! | `mirror.rs`   | pages mapped twice in a row                                             |
-//! | `poll.rs`     | poll(2) on a wait queue, with the events that are asked for             |
+//! | `poll.rs`     | poll(2) with the events that are asked for, keyed wake-ups              |
 //! | `transfer.rs` | copies from and to user space that never serve a page fault             |
-//! | `wait.rs`     | exclusive interruptible waits, keyed wake-ups                           |
+//! | `wait.rs`     | exclusive interruptible waits for an amount                             |
 
 pub(crate) mod fasync;
 pub(crate) mod file;

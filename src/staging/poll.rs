@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! poll(2), select(2) and epoll(7) on a [`WaitQueue`].
+//! poll(2), select(2) and epoll(7).
 //!
 //! The kernel crate has `PollTable` and `PollCondVar`. They cannot tell what the poller asks for,
 //! cannot wake with a key, and make the end of a queue wait for an RCU grace period. Here the type
@@ -10,13 +10,17 @@
 
 use super::{
     sys,
-    wait::WaitQueue, //
+    wait::WaitQueueHead, //
 };
 use core::{
     marker::PhantomData,
     ops::BitOr, //
 };
-use kernel::bindings;
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::LockClassKey, //
+};
 
 /// A set of poll events, in the values that epoll uses.
 ///
@@ -37,6 +41,7 @@ impl Events {
     pub(crate) const EDGE_TRIGGERED: Self = Self(1 << 31);
 
     /// The events as a number.
+    #[inline]
     pub(super) fn bits(self) -> bindings::__poll_t {
         self.0
     }
@@ -52,6 +57,50 @@ impl BitOr for Events {
 
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// Creates a [`PollQueue`] initialiser with a lock class of its own.
+macro_rules! new_poll_queue {
+    ($name:literal) => {
+        $crate::staging::poll::PollQueue::new(kernel::c_str!($name), kernel::static_lock_class!())
+    };
+}
+pub(crate) use new_poll_queue;
+
+/// Those who poll.
+///
+/// # Invariants
+///
+/// Each entry in the queue was put there by [`PollTable::register`].
+#[pin_data]
+pub(crate) struct PollQueue {
+    #[pin]
+    head: WaitQueueHead,
+}
+
+impl PollQueue {
+    /// An empty queue; use [`new_poll_queue`].
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            head <- WaitQueueHead::new(name, key),
+        })
+    }
+
+    /// Whether anybody polls.
+    ///
+    /// Says nothing about a thread that joins meanwhile: between a store that the thread will look
+    /// at and this call, the caller needs a full barrier.
+    #[inline]
+    pub(crate) fn is_active(&self) -> bool {
+        self.head.is_active()
+    }
+
+    /// Tells those who asked for one of `events`: every one that shares its wake-ups with nobody,
+    /// and one of those that do (`EPOLLEXCLUSIVE`).
+    pub(crate) fn wake(&self, events: Events) {
+        // CAST: `poll_to_key()`.
+        self.head.wake(events.bits() as usize);
     }
 }
 
@@ -97,10 +146,11 @@ impl<'file> PollTable<'file> {
     ///
     /// For `'file` there is only what lives in the private data of the file, so the queue stays
     /// until the file is released, and by then all pollers of the file have left its queues.
-    pub(crate) fn register(&self, queue: &'file WaitQueue) {
+    pub(crate) fn register(&self, queue: &'file PollQueue) {
+        // INVARIANT: The entry that the poller adds is valid until it takes it out again.
         // SAFETY: By the type invariant the file is valid, and the table null or valid. The queue
         // is initialised, and stays so until `release` of the file is called: epoll takes the file
         // out of its sets before that, and the others that poll hold a reference to the file.
-        unsafe { bindings::poll_wait(self.file, queue.as_raw(), self.table) };
+        unsafe { bindings::poll_wait(self.file, queue.head.as_raw(), self.table) };
     }
 }

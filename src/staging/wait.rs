@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wait queues with exclusive waits and keyed wake-ups.
+//! Exclusive waits for an amount of something.
 //!
-//! The kernel crate's `CondVar` belongs to a lock, wakes with a NULL key, and puts a waiter to
-//! sleep without asking it whether its condition already holds, so that one killed by a signal
-//! can swallow a wake-up. Here the condition is checked after the waiter has joined the queue and
-//! has been given its sleeping state, as `wait_event_interruptible_exclusive()` does it.
+//! The kernel crate's `CondVar` belongs to a lock, and puts a waiter to sleep without asking it
+//! whether its condition already holds, so that one killed by a signal can swallow a wake-up. Here
+//! the condition is checked after the waiter has joined the queue and has been given its sleeping
+//! state, as `wait_event_interruptible_exclusive()` does it; and a wake-up says how much there is,
+//! so that it goes to a waiter who can use it.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
-use super::{
-    poll::Events,
-    sys, //
-};
+use super::sys;
 use core::{
     mem::MaybeUninit,
     ptr, //
@@ -20,44 +18,41 @@ use core::{
 use kernel::{
     bindings,
     error::to_result,
+    ffi::{
+        c_int,
+        c_uint,
+        c_void, //
+    },
     prelude::*,
     sync::LockClassKey,
     types::Opaque, //
 };
 
-/// Creates a [`WaitQueue`] initialiser with a lock class of its own.
-macro_rules! new_wait_queue {
-    ($name:literal) => {
-        $crate::staging::wait::WaitQueue::new(kernel::c_str!($name), kernel::static_lock_class!())
-    };
-}
-pub(crate) use new_wait_queue;
+// CAST: Both are 1.
+const INTERRUPTIBLE: c_int = bindings::TASK_INTERRUPTIBLE as c_int;
+const EXCLUSIVE: c_int = bindings::WQ_FLAG_EXCLUSIVE as c_int;
 
 /// A `struct wait_queue_head`.
 ///
 /// # Invariants
 ///
-/// `head` is initialised. An entry in its list is either on the stack of a thread inside
-/// [`WaitQueue::sleep_until`], or belongs to a poller of a file that keeps `self` alive (see
-/// [`PollTable::register`]). Hence none is left when `self` is dropped.
-///
-/// [`PollTable::register`]: super::poll::PollTable::register
+/// It is initialised, and each entry in its list is valid for as long as it is there.
 #[pin_data]
-pub(crate) struct WaitQueue {
+pub(super) struct WaitQueueHead {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
 }
 
 // SAFETY: A `wait_queue_head` belongs to no thread.
-unsafe impl Send for WaitQueue {}
+unsafe impl Send for WaitQueueHead {}
 
 // SAFETY: All methods on `&self` use functions that take the lock in `head`, except for
 // `is_active`, which C calls without the lock as well.
-unsafe impl Sync for WaitQueue {}
+unsafe impl Sync for WaitQueueHead {}
 
-impl WaitQueue {
-    /// An empty queue; use [`new_wait_queue`].
-    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+impl WaitQueueHead {
+    /// An empty queue.
+    pub(super) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: `slot` is valid memory for a `wait_queue_head`, and pinned; `name` and `key`
             // live for ever.
@@ -67,46 +62,102 @@ impl WaitQueue {
         })
     }
 
-    /// The queue, for functions of C that add to it.
+    /// The queue, for functions of C that add to it. What they add has to keep the type invariant.
     pub(super) fn as_raw(&self) -> *mut bindings::wait_queue_head {
         self.head.get()
     }
 
-    /// Whether anybody waits.
+    /// Whether the list has an entry.
+    #[inline]
+    pub(super) fn is_active(&self) -> bool {
+        // SAFETY: By the type invariant the queue is initialised.
+        unsafe { sys::ringdev_waitqueue_active(self.as_raw()) }
+    }
+
+    /// Offers `key` to the entries in turn: to all that are not exclusive, and to the exclusive
+    /// ones until one takes it.
+    pub(super) fn wake(&self, key: usize) {
+        // What travels as a pointer is a number.
+        let key = ptr::without_provenance_mut(key);
+        // SAFETY: By the type invariant the queue and its entries are valid. Nobody dereferences
+        // the key of a wait queue.
+        unsafe { bindings::__wake_up(self.as_raw(), bindings::TASK_INTERRUPTIBLE, 1, key) };
+    }
+}
+
+/// Creates a [`SleepQueue`] initialiser with a lock class of its own.
+macro_rules! new_sleep_queue {
+    ($name:literal) => {
+        $crate::staging::wait::SleepQueue::new(kernel::c_str!($name), kernel::static_lock_class!())
+    };
+}
+pub(crate) use new_sleep_queue;
+
+/// Threads that sleep until there is enough of something.
+///
+/// # Invariants
+///
+/// Each entry in the queue is the `entry` of a [`Sleeper`] on the stack of a thread that is in
+/// [`SleepQueue::sleep_until`].
+#[pin_data]
+pub(crate) struct SleepQueue {
+    #[pin]
+    head: WaitQueueHead,
+}
+
+/// A thread in a [`SleepQueue`]. `repr(C)`: a pointer to the entry is a pointer to the sleeper.
+#[repr(C)]
+struct Sleeper {
+    entry: bindings::wait_queue_entry,
+    /// How much is enough.
+    needs: usize,
+}
+
+impl SleepQueue {
+    /// An empty queue; use [`new_sleep_queue`].
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            head <- WaitQueueHead::new(name, key),
+        })
+    }
+
+    /// Whether anybody sleeps.
     ///
     /// Says nothing about a thread that joins meanwhile: between a store that the thread will look
     /// at and this call, the caller needs a full barrier.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
-        // SAFETY: By the type invariant `head` is initialised.
-        unsafe { sys::ringdev_waitqueue_active(self.as_raw()) }
+        self.head.is_active()
     }
 
     /// Sleeps until `ready` holds or a signal arrives; then `ERESTARTSYS`.
     ///
-    /// The wait is exclusive: [`WaitQueue::wake_one`] wakes the thread that has waited longest.
-    /// If that thread then finds that `ready` holds, the answer is `Ok`, signal or not; a wake-up
-    /// is never lost with a thread that is killed.
+    /// If the thread is chosen by [`SleepQueue::wake_one`] and then finds that `ready` holds, the
+    /// answer is `Ok`, signal or not; a wake-up is never lost with a thread that is killed.
     ///
     /// Context: process context, no spinlock held. `ready` is called in a sleeping state and must
     /// not sleep.
-    pub(crate) fn sleep_until(&self, mut ready: impl FnMut() -> bool) -> Result {
-        let mut entry = MaybeUninit::uninit();
-        // CAST: The flag is 1.
-        let flags = bindings::WQ_FLAG_EXCLUSIVE as i32;
-        // SAFETY: `entry` is valid memory for a wait queue entry. It does not move from here on,
-        // and is in no list when this function returns.
-        unsafe { bindings::init_wait_entry(entry.as_mut_ptr(), flags) };
+    pub(crate) fn sleep_until(&self, needs: usize, mut ready: impl FnMut() -> bool) -> Result {
+        let mut sleeper = MaybeUninit::<Sleeper>::uninit();
+        let sleeper = sleeper.as_mut_ptr();
+        // SAFETY: `sleeper` is valid for writes. It does not move from here on, since nothing but
+        // this pointer knows it.
+        let entry = unsafe {
+            (&raw mut (*sleeper).needs).write(needs);
+            &raw mut (*sleeper).entry
+        };
+        // SAFETY: `entry` is valid for writes. It belongs to the current thread, and is in no list
+        // when this function returns.
+        unsafe {
+            bindings::init_wait_entry(entry, EXCLUSIVE);
+            (*entry).func = Some(wake_if_enough);
+        }
 
         loop {
-            // SAFETY: By the type invariant `head` is initialised, and `entry` was above.
+            // INVARIANT: The entry of a sleeper joins the queue.
+            // SAFETY: By the type invariant the queue is valid, and `entry` was initialised above.
             let interrupted = unsafe {
-                bindings::prepare_to_wait_event(
-                    self.as_raw(),
-                    entry.as_mut_ptr(),
-                    // CAST: The state is 1.
-                    bindings::TASK_INTERRUPTIBLE as i32,
-                )
+                bindings::prepare_to_wait_event(self.head.as_raw(), entry, INTERRUPTIBLE)
             };
             if ready() {
                 break;
@@ -115,7 +166,7 @@ impl WaitQueue {
                 // A signal is pending, and `prepare_to_wait_event()` took the entry out of the
                 // list and left the thread running.
                 // CAST: An errno.
-                return to_result(interrupted as i32);
+                return to_result(interrupted as c_int);
             }
             // SAFETY: No lock is held by this abstraction; the caller holds none by contract, and
             // if it did, that is a bug that lockdep finds and not one of memory safety.
@@ -123,30 +174,35 @@ impl WaitQueue {
         }
 
         // SAFETY: As for `prepare_to_wait_event()`. Takes the entry out of the list.
-        unsafe { bindings::finish_wait(self.as_raw(), entry.as_mut_ptr()) };
+        unsafe { bindings::finish_wait(self.head.as_raw(), entry) };
         Ok(())
     }
 
-    /// Wakes the thread in [`WaitQueue::sleep_until`] that has waited longest.
-    pub(crate) fn wake_one(&self) {
-        self.wake(1, Events::NONE);
+    /// Wakes the thread that has slept longest among those that need at most `amount`.
+    pub(crate) fn wake_one(&self, amount: usize) {
+        self.head.wake(amount);
     }
+}
 
-    /// Tells pollers that asked for one of `events`: every one that shares its wake-ups with
-    /// nobody, and one of those that do (`EPOLLEXCLUSIVE`).
-    pub(crate) fn wake_pollers(&self, events: Events) {
-        self.wake(1, events);
+/// Wakes the sleeper of `entry` and takes it out of the queue, if what there is (`key`) is enough.
+/// Returns whether it did.
+///
+/// # Safety
+///
+/// Must be called by `__wake_up()` for an entry of a [`SleepQueue`].
+unsafe extern "C" fn wake_if_enough(
+    entry: *mut bindings::wait_queue_entry,
+    mode: c_uint,
+    flags: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: By the type invariant of `SleepQueue` this is the entry of a sleeper, and valid.
+    let needs = unsafe { (*entry.cast::<Sleeper>()).needs };
+    if key.addr() < needs {
+        return 0;
     }
-
-    fn wake(&self, exclusive: i32, events: Events) {
-        // A key is a number in the form of a pointer: `poll_to_key()`.
-        let key = ptr::without_provenance_mut(events.bits() as usize);
-        // CAST: The state is 1.
-        let mode = bindings::TASK_INTERRUPTIBLE;
-        // SAFETY: By the type invariant `head` is initialised, and so is each entry in its list.
-        // The key of a wait queue is never dereferenced, and may be null.
-        unsafe { bindings::__wake_up(self.as_raw(), mode, exclusive, key) };
-    }
+    // SAFETY: The arguments are those of `__wake_up()`.
+    unsafe { bindings::autoremove_wake_function(entry, mode, flags, key) }
 }
 
 #[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
@@ -174,10 +230,11 @@ mod tests {
     #[pin_data]
     struct Waker {
         #[pin]
-        queue: WaitQueue,
+        queue: SleepQueue,
         #[pin]
         work: Work<Waker>,
         set: AtomicFlag,
+        left_alone: AtomicFlag,
     }
 
     impl_has_work! {
@@ -192,17 +249,21 @@ mod tests {
                 // SAFETY: No lock is held.
                 unsafe { bindings::schedule() };
             }
+            // Not enough, and so for nobody.
+            this.queue.wake_one(9);
+            this.left_alone.store(this.queue.is_active(), Relaxed);
             this.set.store(true, Relaxed);
-            this.queue.wake_one();
+            this.queue.wake_one(10);
         }
     }
 
     fn waker() -> Result<Arc<Waker>> {
         Arc::pin_init(
             pin_init!(Waker {
-                queue <- new_wait_queue!("ringdev_test"),
+                queue <- new_sleep_queue!("ringdev_test"),
                 work <- new_work!("ringdev_test"),
                 set: AtomicFlag::new(false),
+                left_alone: AtomicFlag::new(false),
             }),
             GFP_KERNEL,
         )
@@ -212,7 +273,7 @@ mod tests {
     fn what_is_ready_is_not_waited_for() -> Result {
         let waker = waker()?;
         let mut looks = 0;
-        let result = waker.queue.sleep_until(|| {
+        let result = waker.queue.sleep_until(10, || {
             looks += 1;
             true
         });
@@ -225,7 +286,7 @@ mod tests {
     fn readiness_is_looked_at_from_within_the_queue() -> Result {
         let waker = waker()?;
         let mut joined = false;
-        waker.queue.sleep_until(|| {
+        waker.queue.sleep_until(10, || {
             joined = waker.queue.is_active();
             true
         })?;
@@ -235,11 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_is_woken() -> Result {
+    fn a_sleeper_is_woken_once_there_is_enough() -> Result {
         let waker = waker()?;
         assert!(workqueue::system_unbound().enqueue(waker.clone()).is_ok());
-        waker.queue.sleep_until(|| waker.set.load(Relaxed))?;
-        assert!(waker.set.load(Relaxed));
+        waker.queue.sleep_until(10, || waker.set.load(Relaxed))?;
+        assert!(waker.left_alone.load(Relaxed));
         assert!(!waker.queue.is_active());
         Ok(())
     }
