@@ -55,7 +55,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 	@$(LAB) distclean
 
 # The lines from here on are printed by `make help`.
-#  LANE=plain|debug  run, test, bench, debug: this lane alone
+#  LANE=plain|debug  run, test, debug: this lane alone
 #  ONLY=PATTERN      test: only tests whose name has PATTERN in it
 #  CMD='...'         run: this command in the guest, and its exit code
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest

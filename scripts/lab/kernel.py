@@ -99,13 +99,13 @@ def ensure(lane: str, tc: Toolchain) -> Kernel:
     stamp = home / "complete"
     # A user's own source can change under us: there make decides what is to be done.
     if stamp.exists() and not source.from_user:
-        return _load(home, lane, source.path, key)
+        return load(home)
     with paths.locked(home.with_suffix(home.suffix + ".lock"), f"the {lane} kernel") as lock:
         if not stamp.exists() or source.from_user:
             home.mkdir(parents=True, exist_ok=True)
             (home / "fragment").write_text(fragment)
             _build(home, lane, source, tc, lock)
-    return _load(home, lane, source.path, key)
+    return load(home)
 
 
 def from_kdir(build: Path, lane: str) -> Kernel:
@@ -189,14 +189,15 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _load(home: Path, lane: str, src: Path, key: str) -> Kernel:
+def load(home: Path) -> Kernel:
+    """Returns a kernel that the lab has built in ``home`` of its cache."""
     build = home / "build"
     return Kernel(
-        lane=lane,
-        src=src,
+        lane=home.name.partition("-")[0],
+        src=source_of(build),
         build=build,
         release=(build / "include/config/kernel.release").read_text().strip(),
-        key=key,
+        key=home.name.rpartition("-")[2],
         clang=read_config(build / ".config").get("CONFIG_CC_IS_CLANG") == "y",
     )
 

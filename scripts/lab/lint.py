@@ -32,6 +32,8 @@ CHECKPATCH_IGNORE = {
     "WAITQUEUE_ACTIVE",
 }
 
+SHELLS = {"sh", "bash", "dash"}
+
 
 class Finding(Exception):
     """What one of the checks has to say."""
@@ -90,8 +92,24 @@ def is_shell(file: Path, root: Path) -> bool:
     """Says whether ``file`` is a shell script, by its name or its first line."""
     if file.suffix == ".sh":
         return True
-    with (root / file).open("rb") as content:
-        return re.match(rb"#!\s*/\S*(/env )?\b(ba|da)?sh\b", content.readline(200)) is not None
+    with (root / file).open(errors="replace") as content:
+        first = content.readline(200)
+    words = first.removeprefix("#!").split()
+    return first.startswith("#!") and any(Path(word).name in SHELLS for word in words)
+
+
+def panic_calls(binary: Path, tc: Toolchain) -> list[str]:
+    """Returns the functions of core::panicking that an object file or a module calls."""
+    nm = str(tc.llvm_bin / "llvm-nm") if tc.llvm_bin else "nm"
+    listing = subprocess.run(
+        [nm, "--undefined-only", "--format=just-symbols", str(binary)],
+        env=tc.env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # As rustc writes the name of a module, its length comes first.
+    return [f"{binary.name} calls {symbol}" for symbol in listing.split() if "9panicking" in symbol]
 
 
 class Lint:
@@ -114,6 +132,7 @@ class Lint:
             "mypy": self.mypy,
             "checkpatch": self.checkpatch,
             "clippy (module)": self.clippy_module,
+            "no panic path": self.panic_paths,
             "clippy (host)": self.clippy_host,
             "clippy (loom)": self.clippy_loom,
         }
@@ -195,6 +214,11 @@ class Lint:
                 module.lint(self.kernel, self.tc, kunit=kunit)
             except LabError as error:
                 raise Finding(str(error)) from error
+
+    def panic_paths(self) -> None:
+        """The module as users get it never calls what makes Rust panic."""
+        built = module.build(self.kernel, self.tc, kunit=False) / "ringdev.ko"
+        _tell(panic_calls(built, self.tc))
 
     def clippy_host(self) -> None:
         """The crates outside the kernel are as clippy likes them."""

@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0
 """Keeps the Python tools (ruff, mypy, pytest) in a virtual environment in the cache."""
 
+import contextlib
 import hashlib
 import shutil
+import subprocess
 import sys
+import tempfile
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from lab import command, paths
 from lab.command import tail
 from lab.errors import HostNotFit
+from lab.ktap import Result, Status
 from lab.report import say
+from lab.results import matches
 from lab.toolchain import Toolchain
+
+# What the lab's own tests are called in a summary.
+SUITE = "lab"
+
+# The tests are quick; if they take longer than this, one of them hangs.
+SECONDS = 300
 
 REQUIREMENTS = paths.ROOT / "scripts/requirements.txt"
 
@@ -38,3 +50,63 @@ def python(tc: Toolchain) -> Path:
                         raise HostNotFit(f"the Python tools cannot be had:\n{tail(log)}")
             stamp.touch()
     return home / "bin/python"
+
+
+def tests(tc: Toolchain, only: str) -> tuple[str, list[Result]]:
+    """Runs the lab's own tests; returns the suite's name and its tests."""
+    interpreter = python(tc)
+    selected = _selected(interpreter, tc, only) if only else []
+    if only and not selected:
+        return SUITE, []
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        code, output = _pytest(interpreter, tc, f"--junitxml={report}", *selected)
+        said = tuple(output.splitlines())
+        found = read_junit(report.read_text()) if report.exists() else []
+    if code and not any(result.status is Status.FAILED for result in found):
+        why = f"pytest ended with exit code {code} although no test failed"
+        found.append(Result("pytest", Status.FAILED, diagnostics=(why, *said)))
+    elif not found:
+        found.append(Result("pytest", Status.FAILED, diagnostics=("it ran no tests", *said)))
+    return SUITE, found
+
+
+def read_junit(text: str) -> list[Result]:
+    """Reads the results of pytest's JUnit XML."""
+    found: list[Result] = []
+    for case in ET.fromstring(text).iter("testcase"):
+        name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name', '')}"
+        trouble = [*case.iter("failure"), *case.iter("error")]
+        skipped = next(case.iter("skipped"), None)
+        if trouble:
+            said = "\n".join(element.text or "" for element in trouble)
+            found.append(Result(name, Status.FAILED, diagnostics=tuple(said.splitlines())))
+        elif skipped is not None:
+            found.append(Result(name, Status.SKIPPED, reason=skipped.get("message", "")))
+        else:
+            found.append(Result(name, Status.PASSED))
+    return found
+
+
+def _selected(interpreter: Path, tc: Toolchain, only: str) -> list[str]:
+    """Returns the ids of the tests that ``only`` matches."""
+    _, output = _pytest(interpreter, tc, "--collect-only", "-qq")
+    ids = [line for line in output.splitlines() if "::" in line]
+    return [test for test in ids if matches(test.rpartition("/")[2].replace(".py", "", 1), only)]
+
+
+def _pytest(interpreter: Path, tc: Toolchain, *arguments: str) -> tuple[int, str]:
+    """Runs pytest, and returns its exit code and what it said; ends it if it hangs."""
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = command.run(
+                [str(interpreter), "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+                cwd=paths.ROOT,
+                env=tc.env(),
+                log=log,
+                timeout=SECONDS,
+            )
+            log.seek(0)
+            return code, log.read()
+        log.seek(0)
+        return 1, f"{log.read()}\nended after {SECONDS} seconds"

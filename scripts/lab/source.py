@@ -24,6 +24,9 @@ PINNED = "7.3.4-1~bpo13+1"
 SUITE = "trixie-backports"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
+# An unpacked source, and the package that it is unpacked from.
+ROOM = 2 << 30
+
 TARBALL = f"https://cdn.kernel.org/pub/linux/kernel/v7.x/linux-{VERSION}.tar.xz"
 
 

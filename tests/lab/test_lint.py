@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Shows that the lint's own checks find what they are for."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab import lint, toolchain
+from lab.toolchain import Toolchain
+
+SPDX = "SPDX-License-Identifier: GPL-2.0"
+
+
+def write(root: Path, name: str, text: str) -> Path:
+    """Writes a file of a made-up repository, and returns its name there."""
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text)
+    return Path(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"// {SPDX}\n",
+        f"#!/bin/sh\n# {SPDX}\n",
+        f"/* {SPDX} WITH Linux-syscall-note */\n",
+        f".. {SPDX}\n\nTitle\n",
+    ],
+)
+def test_a_licence_in_its_place(tmp_path: Path, text: str) -> None:
+    assert lint.spdx_missing([write(tmp_path, "file", text)], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "fn f() {}\n",
+        f"\n// {SPDX}\n",
+        f"// A comment first.\n// {SPDX}\n",
+        "// SPDX-License-Identifier: MIT\n",
+        f"// {SPDX}1\n",
+    ],
+)
+def test_no_licence_or_another_or_elsewhere(tmp_path: Path, text: str) -> None:
+    assert len(lint.spdx_missing([write(tmp_path, "file", text)], tmp_path)) == 1
+
+
+def test_files_that_cannot_hold_a_licence_are_named_one_by_one(tmp_path: Path) -> None:
+    exempt = [write(tmp_path, name, "x") for name in ("COPYING", "Cargo.lock")]
+    assert lint.spdx_missing(exempt, tmp_path) == []
+    assert lint.spdx_missing([write(tmp_path, "COPYING.txt", "x")], tmp_path)
+
+
+def test_unsafe_outside_staging(tmp_path: Path) -> None:
+    text = "// SAFETY: never mind.\nunsafe { f() }\n"
+    assert lint.unsafe_rules([write(tmp_path, "src/ring/mod.rs", text)], tmp_path) == [
+        "src/ring/mod.rs:2: unsafe outside src/staging/"
+    ]
+    assert lint.unsafe_rules([write(tmp_path, "src/staging/mod.rs", text)], tmp_path) == []
+
+
+def test_unsafe_in_staging_without_its_reason(tmp_path: Path) -> None:
+    file = write(tmp_path, "src/staging/mod.rs", "fn f() {\n    unsafe { g() }\n}\n")
+    assert lint.unsafe_rules([file], tmp_path) == [
+        "src/staging/mod.rs:2: unsafe has no SAFETY comment before it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shell"),
+    [
+        ("a.sh", "", True),
+        ("run", "#!/usr/bin/env bash\n", True),
+        ("init", "#!/bin/sh\n", True),
+        ("init", "#!/bin/busybox sh\n", True),
+        ("a.py", "#!/usr/bin/env python3\n", False),
+        ("a", "sh\n", False),
+    ],
+)
+def test_shell_scripts_are_known(tmp_path: Path, name: str, text: str, shell: bool) -> None:
+    assert lint.is_shell(write(tmp_path, name, text), tmp_path) is shell
+
+
+@pytest.fixture(scope="module")
+def tools() -> Toolchain:
+    """A compiler and its tools; `make test` comes with them."""
+    return toolchain.find(want={"host-tests"}, install=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "panics"),
+    [("array[index]", True), ("*array.get(index).unwrap_or(&0)", False)],
+)
+def test_a_call_that_may_panic_is_seen(
+    tmp_path: Path, tools: Toolchain, body: str, panics: bool
+) -> None:
+    source = tmp_path / "probe.rs"
+    source.write_text(
+        "#![no_std]\n#[unsafe(no_mangle)]\n"
+        f"pub fn probe(array: &[u8], index: usize) -> u8 {{ {body} }}\n"
+    )
+    binary = tmp_path / "probe.o"
+    subprocess.run(
+        [tools.rustc, "--crate-type=lib", "--edition=2021", "-O", "--emit=obj", "-o", binary,
+         source],
+        env=tools.env(),
+        check=True,
+    )  # fmt: skip
+    assert bool(lint.panic_calls(binary, tools)) is panics
