@@ -32,9 +32,9 @@ pub(crate) use ordering::Site;
 pub(crate) use positions::Positions;
 pub(crate) use producer::Producer;
 pub(crate) use waking::{
-    Waiters, //
     pass_on_to_reader,
     pass_on_to_writer,
     wake_readers,
     wake_writers,
+    Waiters, //
 };

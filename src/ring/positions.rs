@@ -3,7 +3,7 @@
 //! The head and the tail, as both sides share them.
 
 use super::{Capacity, Site};
-use crate::platform::{AtomicPosition, full_barrier};
+use crate::platform::{full_barrier, AtomicPosition};
 
 /// A range of the data, contiguous because the data is mapped twice in a row.
 ///

@@ -13,10 +13,10 @@
 //! No function here is called with a lock held.
 
 use super::{
-    Positions,
-    Site, //
     consumer::Released,
     producer::Published,
+    Positions,
+    Site, //
 };
 use crate::platform::full_barrier;
 
