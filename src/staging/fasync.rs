@@ -15,6 +15,10 @@ use kernel::{
     error::to_result,
     ffi::c_int,
     prelude::*,
+    sync::barrier::{
+        smp_mb,
+        Full, //
+    },
     types::Opaque, //
 };
 
@@ -102,12 +106,14 @@ impl<'file> FasyncCall<'file> {
 
     /// Puts the file into `list`, or takes it out, as the call asks.
     ///
-    /// Taking out does not fail. May sleep.
+    /// Taking out does not fail. A full barrier follows: whoever does not see the file in the list
+    /// has done what the file's owner will see. May sleep.
     pub(crate) fn apply(&self, list: &'file FasyncList) -> Result {
         // SAFETY: By the type invariant the arguments are those of a call. The list lives in the
         // private data of the file, until `release`; `__fput()` makes a call that takes the file
         // out before it calls `release`.
         let changed = unsafe { bindings::fasync_helper(self.fd, self.file, self.on, list.0.get()) };
+        smp_mb(Full);
         // Positive if the list changed.
         to_result(changed.min(0))
     }
