@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0
+"""``make bench``: the instructions of a write(2) and the read(2) of what it wrote.
+
+Through the ring, and beside it through a pipe of the same capacity and a pair of AF_UNIX stream
+sockets. tests/bench, in a guest of the plain lane, does the counting: the guest has one CPU, and
+its clock advances by a nanosecond with each instruction, so the figures are the same on every
+machine and at every load. The ring has to need fewer than both others at every size.
+
+The results are kept as JSON in the folder ``bench`` of the cache, in a file for each revision
+and kernel:
+
+    schema         1, until a member changes its meaning or goes
+    kernel         its release
+    rustc          what compiled that kernel, and the module
+    revision       git describe of this tree; null where that does not work
+    source         SHA-256 of the module's sources
+    qemu, cpu      its version, and the CPU it was told to emulate
+    clocksource    the guest's clock ...
+    calibration    ... and what it made of a loop of known length: instructions, nanoseconds
+    mitigations    those that the guest's kernel has on, by the fault that they are for
+    capacity       bytes that each peer held when it was filled in pieces of 4 KiB
+    interrupted    the share of the instructions that interrupts took, which no figure contains
+    costs          a list, for each size and peer: size (in bytes), peer, pairs (in a repetition),
+                   minimum, median and maximum (instructions per pair, over the repetitions that
+                   no interrupt fell into), quiet (the number of these), all (instructions per
+                   pair of each repetition, in their order)
+    ring_wins      whether the ring's median is the least at every size
+
+The peer "null" is no rival but a floor: write(2) to and read(2) from /dev/null, two system calls
+through the VFS that copy nothing.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lab import cargo, decode, lane, logs, module, paths, toolchain, verdict
+from lab.boot import boot
+from lab.clean import PRODUCT
+from lab.errors import Exit, LabError, UsageError
+from lab.lane import Lane
+from lab.qemu import ICOUNT_CPU, Port
+from lab.report import say
+from lab.task import Task
+
+SCHEMA = 1
+KIB = 1024
+WIDTH = 90
+SIZES = (64, 1024, 4096, 65536)
+PEERS = ("ring", "pipe", "unix", "null")
+RIVALS = ("pipe", "unix")
+PROGRAM = "ringdev-bench"
+SECONDS = 300.0
+
+# A figure rests on at least so many repetitions without an interrupt ...
+QUIET_MIN = 5
+# ... and means something if they agree to this part of it. They do to a ten-thousandth.
+SPREAD_MAX = 0.005
+
+
+class NoFigures(LabError):
+    """Something was measured, but not what the figures would claim."""
+
+    def __init__(self, sentence: str, code: Exit = Exit.NO_VERDICT) -> None:
+        super().__init__(sentence)
+        self.exit = code
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a pair costs through one peer at one size, in instructions."""
+
+    size: int
+    peer: str
+    pairs: int
+    minimum: float
+    median: float
+    maximum: float
+    quiet: int
+    all: tuple[float, ...]
+
+    @property
+    def spread(self) -> float:
+        """How far the quiet repetitions differ, as a part of their median."""
+        return (self.maximum - self.minimum) / self.median
+
+
+Costs = Mapping[tuple[int, str], Cost]
+
+
+def main(argv: list[str]) -> int:
+    """The verb ``bench``."""
+    argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0]).parse_args(
+        argv
+    )
+    if os.environ.get("LANE", "plain") not in ("", "plain"):
+        raise UsageError("make bench measures the plain lane alone: what a debug kernel checks"
+                         " costs more than what it checks")  # fmt: skip
+    # Whatever else works on this host: only TCG counts instructions.
+    where = replace(lane.prepare("plain"), accel="tcg")
+    report = measure(where)
+    costs = read_costs(report)
+    results = describe(where, report, costs)
+    print("Instructions per write(2) and read(2):", table(costs), notes(results, costs), sep="\n\n")
+    print(f"\nresults: {keep(results)}")
+    for sentence in (lost := defeats(costs)):
+        say(sentence)
+    return Exit.TESTS_FAILED if lost else Exit.PASSED
+
+
+def measure(where: Lane) -> Mapping[str, Any]:
+    """Runs the program in a guest and returns what it reports."""
+    programs = cargo.guest_programs(toolchain.find(want={"guest"}))
+    task = Task(
+        busybox=where.tools.tool("busybox"),
+        module=where.module(kunit=False),
+        command=PROGRAM,
+        programs={PROGRAM: programs[PROGRAM]},
+    )
+    machine = replace(where.machine(task.append()), icount=True)
+    log = logs.new("plain-bench")
+    say(f"counting instructions in a guest (log: {log})")
+    outcome = boot(machine, task, where.limits(SECONDS), log)
+    judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
+    if judged.code is not Exit.PASSED:
+        for splat in judged.splats:
+            say(decode.decode(splat, where.kernel, where.tools, task.module))
+        raise NoFigures(f"{judged.sentence}; logs: {log}", judged.code)
+    if outcome.facts["exit"] != "0":
+        said = outcome.outputs[Port.STDERR].strip() or f"exit code {outcome.facts['exit']}"
+        raise NoFigures(f"there are no figures: {said}; logs: {log}")
+    try:
+        report: Mapping[str, Any] = json.loads(outcome.outputs[Port.STDOUT])
+    except ValueError as error:
+        raise NoFigures(f"the report of {PROGRAM} is no JSON ({error}); logs: {log}") from error
+    return report
+
+
+def read_costs(report: Mapping[str, Any]) -> Costs:
+    """Works out what a pair costs. Refuses a report that cannot bear the figures."""
+    costs: dict[tuple[int, str], Cost] = {}
+    for series in report["series"]:
+        cost = _cost(series)
+        costs[cost.size, cost.peer] = cost
+    if missing := [(size, peer) for size in SIZES for peer in PEERS if (size, peer) not in costs]:
+        raise NoFigures(f"the report lacks {missing}")
+    for cost in costs.values():
+        what = f"{cost.peer} at {cost.size} bytes"
+        if cost.spread > SPREAD_MAX:
+            raise NoFigures(
+                f"the repetitions of {what} differ by {cost.spread:.1%}: from {cost.minimum:.1f}"
+                f" to {cost.maximum:.1f} instructions"
+            )
+    return costs
+
+
+def _cost(series: Mapping[str, Any]) -> Cost:
+    size, peer, pairs = int(series["size"]), str(series["peer"]), int(series["pairs"])
+    every = tuple((total - series["overhead"]) / pairs for total in series["instructions"])
+    pieces = zip(every, series["interrupts"], strict=True)
+    quiet = [cost for cost, interrupts in pieces if interrupts == 0]
+    if len(quiet) < QUIET_MIN:
+        raise NoFigures(
+            f"interrupts fell into all but {len(quiet)} of {len(every)} repetitions of {peer} at"
+            f" {size} bytes"
+        )
+    return Cost(size, peer, pairs, min(quiet), median(quiet), max(quiet), len(quiet), every)
+
+
+def interrupted(costs: Costs) -> float:
+    """Returns the share of the instructions that interrupts took."""
+    executed = sum(sum(cost.all) * cost.pairs for cost in costs.values())
+    wanted = sum(cost.median * len(cost.all) * cost.pairs for cost in costs.values())
+    return 1 - wanted / executed
+
+
+def defeats(costs: Costs) -> list[str]:
+    """Returns a sentence for each size and rival where the ring does not need fewer."""
+    return [
+        f"at {_bytes(size)} the ring needs {costs[size, 'ring'].median:.0f} instructions, not"
+        f" fewer than the {costs[size, rival].median:.0f} of {rival}"
+        for size in SIZES
+        for rival in RIVALS
+        if costs[size, "ring"].median >= costs[size, rival].median
+    ]
+
+
+def describe(where: Lane, report: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
+    """Returns the results as they are kept."""
+    return {
+        "schema": SCHEMA,
+        "kernel": where.kernel.release,
+        "rustc": where.config.get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"'),
+        "revision": _revision(),
+        "source": source_hash(paths.ROOT),
+        "qemu": _first_line([str(where.tools.tool("qemu")), "--version"]),
+        "cpu": ICOUNT_CPU,
+        "clocksource": report["clocksource"],
+        "calibration": report["calibration"],
+        "mitigations": {
+            fault: state
+            for fault, state in report["vulnerabilities"].items()
+            if state.startswith("Mitigation")
+        },
+        "capacity": report["holds"],
+        "interrupted": interrupted(costs),
+        "costs": [asdict(costs[size, peer]) for size in SIZES for peer in PEERS],
+        "ring_wins": not defeats(costs),
+    }
+
+
+def keep(results: Mapping[str, Any]) -> Path:
+    """Writes the results and returns where."""
+    folder = paths.cache() / "bench"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{results['revision'] or results['source'][:12]}-{results['kernel']}.json"
+    # Written beside it and renamed, so that two runs at once leave one of them whole.
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(results, indent=1) + "\n")
+    return part.rename(path)
+
+
+def table(costs: Costs) -> str:
+    """Returns the figures, aligned: a row for each size."""
+    rows = [("size", *PEERS, *(f"ring/{rival}" for rival in RIVALS))]
+    for size in SIZES:
+        medians = {peer: costs[size, peer].median for peer in PEERS}
+        figures = [f"{medians[peer]:,.0f}" for peer in PEERS]
+        ratios = [f"{medians['ring'] / medians[rival]:.3f}" for rival in RIVALS]
+        rows.append((_bytes(size), *figures, *ratios))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+
+
+def notes(results: Mapping[str, Any], costs: Costs) -> str:
+    """Returns what one has to know to read the figures."""
+    counted, passed = (results["calibration"][key] for key in ("instructions", "nanoseconds"))
+    share = results["interrupted"]
+    capacity = ", ".join(f"{peer} {held // KIB} KiB" for peer, held in results["capacity"].items())
+    mitigations = ", ".join(f"{name} ({state})" for name, state in results["mitigations"].items())
+    repetitions = sum(len(cost.all) for cost in costs.values())
+    disturbed = repetitions - sum(cost.quiet for cost in costs.values())
+    spread = max(cost.spread for cost in costs.values())
+    sentences = (
+        f"Linux {results['kernel']}, plain lane, one CPU. Mitigations: {mitigations or 'none'}.",
+        f"The kernel's Rust and the module by {results['rustc']}.",
+        f"Capacity: {capacity}. null is /dev/null: two system calls that copy nothing.",
+        f"A copy counts one instruction for 8 bytes (-cpu {results['cpu']}).",
+        f"Medians of what no interrupt fell into; minimum and maximum differ by {spread:.3%}.",
+        f"Left out: {disturbed} of {repetitions} repetitions; interrupts took {share:.2%}.",
+        f"Clock: {counted} instructions took {passed} ns of {results['clocksource']}.",
+    )
+    return "\n".join(textwrap.fill(sentence, WIDTH) for sentence in sentences)
+
+
+def source_hash(root: Path) -> str:
+    """Returns one hash of all that the module is built from."""
+    digest = hashlib.sha256()
+    for name in module.SOURCES:
+        top = root / name
+        files = sorted(top.rglob("*")) if top.is_dir() else [top]
+        for file in files:
+            if file.is_file() and not PRODUCT.fullmatch(file.name):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"{file.relative_to(root)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _revision() -> str | None:
+    described = _first_line(["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty"])
+    return described or None
+
+
+def _first_line(command: Sequence[str]) -> str:
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return run.stdout.partition("\n")[0] if run.returncode == 0 else ""
+
+
+def _bytes(size: int) -> str:
+    return f"{size} B" if size < KIB else f"{size // KIB} KiB"
