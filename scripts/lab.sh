@@ -25,7 +25,7 @@ find_python() {
 	return 1
 }
 
-# Installs the distribution's Python, or says why not and leaves.
+# Installs the distribution's Python for a verb, or says why not and leaves.
 install_python() {
 	install='apt-get install --yes --no-install-recommends python3'
 	sudo=
@@ -34,6 +34,8 @@ install_python() {
 		echo 'lab: the lab is written in Python and finds none from 3.11 on: install python3' >&2
 		exit "$NOT_FIT"
 	fi
+	# The doctor only looks.
+	[ "$1" != doctor ] || NO_INSTALL=1
 	if [ -n "${NO_INSTALL:-}" ] || { [ -n "$sudo" ] && ! command -v sudo >/dev/null; }; then
 		echo 'lab: the lab is written in Python and finds none from 3.11 on. As root:' >&2
 		echo "    $install" >&2
@@ -50,7 +52,7 @@ install_python() {
 }
 
 python=$(find_python) || {
-	install_python
+	install_python "${1:-}"
 	python=$(find_python) || {
 		echo "lab: this distribution's python3 is older than 3.11, which the lab needs" >&2
 		exit "$NOT_FIT"

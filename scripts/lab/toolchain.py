@@ -342,7 +342,7 @@ class Survey:
 
     def llvm(self) -> Path | None:
         """Returns the folder of the LLVM in PATH if it is fit, else of the newest."""
-        folders = {Path(p).resolve().parent for p in _all_in_path("clang")}
+        folders = dict.fromkeys(path.resolve().parent for path in _all_in_path("clang"))
         versioned = sorted(
             Path("/usr/lib").glob("llvm-*/bin"),
             key=lambda folder: parse_version(folder.parent.name.replace("-", ".0.")),
