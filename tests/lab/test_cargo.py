@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What libtest and pytest say, and what must not be taken for success."""
+
+import json
+
+import pytest
+
+from lab import cargo, pytools
+from lab.cargo import Flavour, read_libtest
+from lab.ktap import Result, Status
+
+
+def event(kind: str, what: str, **more: object) -> str:
+    """Returns one line of libtest's JSON."""
+    return json.dumps({"type": kind, "event": what, **more})
+
+
+def started(*names: str) -> list[str]:
+    """Returns the beginning of a run of these tests."""
+    return [event("suite", "started", test_count=len(names))] + [
+        event("test", "started", name=name) for name in names
+    ]
+
+
+ENDED = event("suite", "ok")
+
+
+def read(*lines: str, stderr: str = "", code: int = 0) -> list[Result]:
+    """Reads what a program called `tests` has said."""
+    return read_libtest("tests", "\n".join(lines), stderr, code)
+
+
+def failures(found: list[Result]) -> dict[str, str]:
+    """Returns the failed tests with what they said."""
+    return {r.name: "\n".join(r.diagnostics) for r in found if r.status is Status.FAILED}
+
+
+def test_passed_failed_and_ignored() -> None:
+    found = read(
+        *started("a", "b", "c"),
+        event("test", "ok", name="a", exec_time=0.1),
+        event("test", "failed", name="b", stdout="left: 1\nright: 2\n"),
+        event("test", "ignored", name="c", message="no such thing here"),
+        event("suite", "failed"),
+        code=101,
+    )
+    assert found == [
+        Result("a", Status.PASSED),
+        Result("b", Status.FAILED, diagnostics=("left: 1", "right: 2")),
+        Result("c", Status.SKIPPED, reason="no such thing here"),
+    ]
+
+
+def test_a_race_that_fails_no_test_is_a_failure() -> None:
+    found = read(
+        *started("a"),
+        event("test", "ok", name="a"),
+        ENDED,
+        stderr="WARNING: ThreadSanitizer: data race",
+        code=66,
+    )
+    said = failures(found)["tests"]
+    assert "exit code 66 although no test failed" in said
+    assert "data race" in said
+
+
+def test_a_program_that_dies_fails_the_tests_that_ran() -> None:
+    found = read(
+        *started("a", "b"), event("test", "ok", name="a"), stderr="heap-buffer-overflow", code=-6
+    )
+    assert list(failures(found)) == ["b"]
+    assert "died of SIGABRT" in failures(found)["b"]
+    assert "heap-buffer-overflow" in failures(found)["b"]
+
+
+def test_a_program_that_hangs_fails_the_tests_that_ran() -> None:
+    assert "killed" in failures(read(*started("a"), code=-9))["a"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "complaint"),
+    [
+        ([], 0, "before it had told its results"),
+        ([event("suite", "started", test_count=0), ENDED], 0, "it has no tests"),
+        ([*started("a")[:1], ENDED], 0, "1 tests were planned, 0 told a result"),
+        ([*started("a"), event("test", "ok", name="a")], 0, "before it had told its results"),
+        (
+            [*started("a"), event("test", "failed", name="a"), event("suite", "failed")],
+            0,
+            "it ended well although a test failed",
+        ),
+    ],
+)
+def test_what_does_not_add_up_is_a_failure(lines: list[str], code: int, complaint: str) -> None:
+    assert complaint in failures(read(*lines, code=code))["tests"]
+
+
+def test_noise_between_the_lines_is_kept_for_the_diagnosis() -> None:
+    found = read("hello", *started("a"), event("test", "ok", name="a"), "3", ENDED, code=1)
+    assert "hello\n3" in failures(found)["tests"]
+
+
+@pytest.mark.parametrize(
+    ("found", "proven"),
+    [
+        ([Result("sanitizers::thread::race", Status.PASSED)], True),
+        ([Result("sanitizers::thread::race", Status.SKIPPED)], False),
+        ([Result("queue::push", Status.PASSED)], False),
+        ([], False),
+    ],
+)
+def test_a_sanitizer_has_to_show_that_it_is_awake(found: list[Result], proven: bool) -> None:
+    flavour = Flavour("core", "tsan", proof=("sanitizers::thread::",))
+    assert bool(cargo.unproven(flavour, found)) is not proven
+
+
+def test_pytests_report_is_read() -> None:
+    report = """<testsuites><testsuite>
+      <testcase classname="tests.lab.test_a" name="test_good[x]"/>
+      <testcase classname="tests.lab.test_a" name="test_bad"><failure message="m">l 1
+l 2</failure></testcase>
+      <testcase classname="tests.lab.test_a" name="test_broken"><error>fixture</error></testcase>
+      <testcase classname="tests.lab.test_a" name="test_not"><skipped message="no cpio"/></testcase>
+    </testsuite></testsuites>"""
+    assert pytools.read_junit(report) == [
+        Result("test_a::test_good[x]", Status.PASSED),
+        Result("test_a::test_bad", Status.FAILED, diagnostics=("l 1", "l 2")),
+        Result("test_a::test_broken", Status.FAILED, diagnostics=("fixture",)),
+        Result("test_a::test_not", Status.SKIPPED, reason="no cpio"),
+    ]
