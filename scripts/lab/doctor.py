@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lab import accel, kernel, module, modules, paths, source, toolchain
+from lab import accel, kernel, module, modules, packages, paths, source, toolchain
 from lab.errors import Exit, HostNotFit
 from lab.toolchain import Survey
 
@@ -49,7 +49,7 @@ def check_tools(survey: Survey) -> Iterator[Line]:
     every = {tool for want in toolchain.WANTS.values() for tool in want}
     for tool in sorted(every, key=lambda name: (name not in run, name)):
         path = survey.get(tool)
-        reason, _ = toolchain.REASONS[tool]
+        reason, _ = packages.REASONS[tool]
         if path:
             version = survey.versions.get({"llvm": "clang"}.get(tool, tool), "")
             yield Line(Mark.OK, tool, f"{path}" + (f" ({version})" if version else ""))
@@ -67,7 +67,7 @@ def mend(survey: Survey, missing: set[str]) -> str:
     """Returns what to do about missing tools."""
     if not shutil.which("apt-cache"):
         return "install it"
-    chosen = toolchain.Packages.known().choose(missing, survey.minimum)
+    chosen = packages.Packages.known().choose(missing, survey.minimum)
     return f"apt-get install --no-install-recommends {' '.join(chosen)}"
 
 

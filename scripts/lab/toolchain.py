@@ -9,7 +9,6 @@ looked for, so that ``make run`` does not install what only ``make lint`` needs.
 
 import os
 import re
-import shlex
 import shutil
 import struct
 import subprocess
@@ -19,12 +18,11 @@ from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
 
-from lab import command, paths
+from lab import command, packages, paths
 from lab.command import tail
 from lab.errors import HostNotFit, LabError
 from lab.report import say
-
-Version = tuple[int, ...]
+from lab.version import Version, dotted, parse_version
 
 # What Linux 7.3 asks for in scripts/min-tool-version.sh; a kernel tree's own script wins.
 MINIMUM: Mapping[str, Version] = {
@@ -60,40 +58,13 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Boot it.
     "boot": ("qemu", "busybox"),
     # Build the static programs that run in the guest.
-    "guest": ("rustc", "cargo", "libc"),
+    "guest": ("rustc", "cargo", "certificates", "libc"),
     # Run the tests of the ring's core on the host, also under the sanitizers.
-    "host-tests": ("rustc", "cargo", "llvm", "sanitizers", "venv"),
+    "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers", "venv"),
     # Read the sources.
-    "lint": ("rustc", "cargo", "rustfmt", "clippy", "perl", "shellcheck", "venv"),
+    "lint": ("rustc", "cargo", "certificates", "rustfmt", "clippy", "perl", "shellcheck", "venv"),
     # Look into a running guest.
     "gdb": ("gdb",),
-}  # fmt: skip
-
-# Why each is needed, and the packages that have it where the answer does not depend on versions.
-REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "bc": ("the kernel computes constants with it", ("bc",)),
-    "bindgen": ("makes Rust declarations of the kernel's C headers", ()),
-    "bison": ("generates parsers of kconfig and dtc", ("bison",)),
-    "busybox": ("the guest's shell; a static one, since the guest has no libraries",
-                ("busybox-static",)),
-    "cargo": ("builds the programs and tests that run outside the kernel", ()),
-    "clippy": ("lints Rust", ()),
-    "flex": ("generates scanners of kconfig and dtc", ("flex",)),
-    "gdb": ("make gdb starts it", ("gdb",)),
-    "libc": ("links the guest's programs statically", ("libc6-dev", "gcc")),
-    "libelf": ("objtool reads object files with it", ("libelf-dev",)),
-    "llvm": ("compiles and links the kernel; KASAN with Rust needs clang", ()),
-    "make": ("builds the kernel", ("make",)),
-    "perl": ("runs scripts of the kernel tree", ("perl",)),
-    "qemu": ("boots the kernel", ("qemu-system-x86",)),
-    "rust-src": ("the kernel builds Rust's core library itself", ()),
-    "rustc": ("compiles the kernel's Rust, and the module", ()),
-    "rustfmt": ("checks the format of Rust files", ()),
-    "sanitizers": ("runtimes of ThreadSanitizer and AddressSanitizer", ()),
-    "shellcheck": ("lints shell scripts", ("shellcheck",)),
-    "tar": ("unpacks the kernel", ("tar",)),
-    "venv": ("keeps pytest, ruff and mypy apart from the system's Python", ("python3-venv",)),
-    "xz": ("unpacks the kernel", ("xz-utils",)),
 }  # fmt: skip
 
 # Variables that make, kbuild or cargo would heed, and that reach us from the `make run CMD=...`
@@ -202,17 +173,6 @@ def build_env(rust_bin: Path | None, llvm_bin: Path | None) -> dict[str, str]:
     return env
 
 
-def parse_version(text: str) -> Version:
-    """Returns the first dotted number in ``text``; the empty tuple if it has none."""
-    match = re.search(r"\d+(?:\.\d+)+", text)
-    return tuple(int(part) for part in match.group().split(".")) if match else ()
-
-
-def dotted(version: Version) -> str:
-    """Writes a version as people do."""
-    return ".".join(map(str, version))
-
-
 def minimums(tree: Path | None) -> Mapping[str, Version]:
     """Returns the oldest usable versions, by the kernel tree's own script if there is a tree."""
     script = tree / "scripts/min-tool-version.sh" if tree else None
@@ -250,10 +210,10 @@ def find(
     if "kernel" in wants and os.uname().machine != "x86_64":
         raise HostNotFit(f"the lab builds and boots x86_64 kernels; this is {os.uname().machine}")
     # With gcc the plain lane can do; without clang there is no KASAN for Rust.
-    gcc_will_do = lane == "plain" and not may_install()
+    gcc_will_do = lane == "plain" and not packages.may_install()
     survey = Survey(minimums(tree), rustc_text)
     if missing := survey.missing(needed, gcc_will_do):
-        installed = install_missing(missing, survey, allowed=install)
+        installed = packages.install(missing, survey.minimum, survey.passed_over, allowed=install)
         survey = Survey(minimums(tree), rustc_text)
         if missing := survey.missing(needed, gcc_will_do):
             raise HostNotFit(
@@ -420,6 +380,7 @@ PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
     "busybox": Survey.busybox,
     "cargo": lambda survey: survey.beside_rustc("cargo"),
     "clippy": lambda survey: survey.beside_rustc("clippy"),
+    "certificates": lambda _: _certificates(),
     "libc": Survey.libc,
     "libelf": lambda _: _header("gelf.h"),
     "llvm": Survey.llvm,
@@ -432,184 +393,9 @@ PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
 }
 
 
-def may_install() -> bool:
-    """Says whether this process may change the system: on apt, as root or by sudo."""
-    return (
-        not os.environ.get("NO_INSTALL")
-        and shutil.which("apt-get") is not None
-        and (os.geteuid() == 0 or shutil.which("sudo") is not None)
-    )
-
-
 def cached_bindgen_possible(survey: Survey) -> bool:
     """Says whether all is there that building bindgen takes."""
     return survey.get("rustc") is not None and survey.get("cargo") is not None
-
-
-def install_missing(missing: set[str], survey: Survey, *, allowed: bool) -> str:
-    """Names what is missing and the command that installs it, and runs that if it may."""
-    listing = "\n".join(f"    {tool:<11} {REASONS[tool][0]}" for tool in sorted(missing))
-    if not shutil.which("apt-get"):
-        names = ", ".join(sorted(missing))
-        raise HostNotFit(
-            "the lab knows how to install its tools on Debian and Ubuntu alone. On this system"
-            f" please install: {names}.\n{listing}\n"
-            f"Minimum versions: {', '.join(f'{k} {dotted(v)}' for k, v in MINIMUM.items())}"
-            + "".join(f"\npassed over: {line}" for line in survey.passed_over)
-        )
-    sudo = [] if os.geteuid() == 0 else ["sudo"]
-    if sudo and not sys.stdin.isatty():
-        sudo.append("--non-interactive")
-    update = [*sudo, "apt-get", "update"]
-    updated = False
-    packages = Packages.known()
-    if not all(packages.has(name) for name in packages.choose(missing, survey.minimum)):
-        if allowed and may_install():
-            say(f"the list of packages is old or empty: {shlex.join(update)}")
-            _run_apt(update)
-            packages = Packages.known()
-        updated = True
-    install = [
-        *sudo,
-        "apt-get",
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        *packages.choose(missing, survey.minimum),
-    ]
-    shown = (f"{shlex.join(update)} && " if updated else "") + shlex.join(install)
-    passed = "".join(f"\npassed over: {line}" for line in survey.passed_over)
-    if not allowed or not may_install():
-        raise HostNotFit(f"missing here:\n{listing}\nInstall them:\n    {shown}{passed}")
-    say(f"missing here:\n{listing}\ninstalling:\n    {shlex.join(install)}{passed}")
-    _run_apt(install)
-    return shlex.join(install)
-
-
-def _run_apt(arguments: list[str]) -> None:
-    """Runs apt-get. Its output belongs to stderr, like everything that is not a result."""
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(arguments, env=env, stdout=sys.stderr, check=False).returncode:
-        raise HostNotFit(f"'{shlex.join(arguments)}' failed; its output is above")
-
-
-@dataclass(frozen=True)
-class Packages:
-    """What apt could install: a package's name and its version."""
-
-    candidates: Mapping[str, str]
-
-    @classmethod
-    def known(cls) -> "Packages":
-        """Asks apt for the packages that the lab may have to choose from."""
-        names = {name for _, packages in REASONS.values() for name in packages}
-        for prefix in (
-            "clang",
-            "lld",
-            "llvm",
-            "rustc",
-            "rust-",
-            "rustfmt",
-            "cargo",
-            "bindgen",
-            "libclang-rt",
-        ):
-            run = subprocess.run(
-                ["apt-cache", "pkgnames", prefix], capture_output=True, text=True, check=False
-            )
-            names.update(
-                name
-                for name in run.stdout.split()
-                if re.fullmatch(
-                    r"(clang|lld|llvm|rustc|rust|rustfmt|cargo|bindgen|libclang-rt)"
-                    r"(-web|-[\d.]+)?(-src|-clippy|-dev)?",
-                    name,
-                )
-            )
-        run = subprocess.run(
-            ["apt-cache", "policy", *sorted(names)],
-            env={**os.environ, "LC_ALL": "C"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return cls(parse_policy(run.stdout))
-
-    def has(self, name: str) -> bool:
-        """Says whether apt could install ``name``."""
-        return name in self.candidates
-
-    def version(self, name: str) -> Version:
-        """Returns the upstream version that apt would install; empty if none."""
-        return parse_version(
-            self.candidates.get(name, "").partition(":")[2] or self.candidates.get(name, "")
-        )
-
-    def choose(self, missing: set[str], minimum: Mapping[str, Version]) -> list[str]:
-        """Returns the packages that bring what is missing."""
-        chosen: set[str] = set()
-        for tool in missing:
-            chosen.update(REASONS[tool][1])
-        rust = self.rust_suffix(minimum["rustc"])
-        llvm = self.llvm_suffix(minimum["llvm"])
-        if missing & {"rustc", "rust-src"}:
-            chosen |= {f"rustc{rust}", f"rust{rust}-src"}
-        if "cargo" in missing:
-            chosen.add(f"cargo{rust}")
-        if "rustfmt" in missing:
-            chosen.add(f"rustfmt{rust}")
-        if "clippy" in missing:
-            chosen.add(f"rust{rust}-clippy")
-        if "llvm" in missing:
-            chosen |= {f"clang{llvm}", f"lld{llvm}", f"llvm{llvm}"}
-        if "sanitizers" in missing:
-            major = self.version(f"clang{llvm}")[:1]
-            chosen.add(f"libclang-rt-{dotted(major)}-dev" if major else f"libclang-rt{llvm}-dev")
-        if "bindgen" in missing:
-            fit = [
-                name
-                for name in self.candidates
-                if re.fullmatch(r"bindgen(-[\d.]+)?", name)
-                and self.version(name) >= minimum["bindgen"]
-            ]
-            # Where apt has none, cargo builds one; see build_bindgen().
-            chosen.update(sorted(fit, key=len)[:1] or {f"cargo{rust}", "gcc", "libc6-dev"})
-        return sorted(chosen)
-
-    def rust_suffix(self, minimum: Version) -> str:
-        """Returns what stands behind ``rustc`` in the name of the family of packages to use."""
-        for suffix in ("", "-web"):
-            if self.version(f"rustc{suffix}") >= minimum:
-                return suffix
-        return self._newest("rustc", minimum) or ("-web" if _is_debian_12() else "")
-
-    def llvm_suffix(self, minimum: Version) -> str:
-        """Returns what stands behind ``clang`` in the name of the family of packages to use."""
-        if self.version("clang") >= minimum:
-            return ""
-        return self._newest("clang", minimum) or ("-22" if _is_debian_12() else "")
-
-    def _newest(self, tool: str, minimum: Version) -> str:
-        fit = [
-            (self.version(name), name.removeprefix(tool))
-            for name in self.candidates
-            if re.fullmatch(rf"{tool}-[\d.]+", name) and self.version(name) >= minimum
-        ]
-        return max(fit)[1] if fit else ""
-
-
-def parse_policy(text: str) -> dict[str, str]:
-    """Reads ``apt-cache policy``: which version of each package would be installed."""
-    candidates: dict[str, str] = {}
-    package = ""
-    for line in text.splitlines():
-        if line and not line[0].isspace():
-            package = line.rstrip(":")
-        elif line.startswith("  Candidate:"):
-            version = line.split(":", 1)[1].strip()
-            if version != "(none)":
-                candidates[package] = version
-    return candidates
 
 
 def build_bindgen(rustc: Path, cargo: Path, llvm_bin: Path | None) -> Path:
@@ -724,6 +510,13 @@ def _header(name: str) -> Path | None:
     return path if path.exists() else None
 
 
+def _certificates() -> Path | None:
+    """Returns the certificates by which downloads are checked."""
+    named = os.environ.get("SSL_CERT_FILE")
+    path = Path(named or "/etc/ssl/certs/ca-certificates.crt")
+    return path if path.exists() else None
+
+
 def _ensurepip() -> Path | None:
     """Returns this Python if it can make virtual environments with pip in them."""
     probe = subprocess.run(
@@ -734,11 +527,3 @@ def _ensurepip() -> Path | None:
 
 def _has_libclang(folder: Path) -> bool:
     return any(folder.glob("libclang[.-]*so*"))
-
-
-def _is_debian_12() -> bool:
-    try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
-        return False
-    return re.search(r"^ID=debian$", text, re.MULTILINE) is not None and 'VERSION_ID="12"' in text

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import accel, doctor, kernel, module, source, toolchain
+from lab import accel, doctor, kernel, module, packages, source
 from lab.doctor import Mark
 from lab.errors import Exit
-from lab.toolchain import MINIMUM, Packages, Survey
+from lab.packages import Packages
+from lab.toolchain import MINIMUM, Survey
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Survey, "get", lambda _, tool: Path("/bin") / tool)
     monkeypatch.setattr(Packages, "known", lambda: Packages({"clang": "1:19.0"}))
-    monkeypatch.setattr(toolchain, "_run_apt", lambda _: pytest.fail("apt-get was run"))
+    monkeypatch.setattr(packages, "_run_apt", lambda *_: pytest.fail("apt-get was run"))
     monkeypatch.setattr(accel, "DEVICE", tmp_path / "no-kvm")
     monkeypatch.setattr(module, "running_kernel_tree", lambda: tmp_path / "no-tree")
     monkeypatch.setattr(kernel, "ROOM", 0)

@@ -1,82 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which tools are taken, which are passed over, and what is to be installed for the rest."""
+"""Which tools are taken, and which are passed over."""
 
 import os
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from lab import toolchain
-from lab.errors import HostNotFit, LabError
-from lab.toolchain import MINIMUM, Packages, Survey, Toolchain
-
-DEBIAN_12 = {
-    "rustc": "1.63.0+dfsg1-2",
-    "rustc-web": "1.96.0+dfsg1-1~deb12u2",
-    "cargo-web": "1.96.0+dfsg1-1~deb12u2",
-    "clang": "1:14.0-55.7~deb12u1",
-    "clang-16": "1:16.0.6-15~deb12u1",
-    "clang-19": "1:19.1.7-3~deb12u1",
-    "clang-22": "1:22.1.8-1~deb12u1",
-    "bindgen": "0.60.1-2+b2",
-}
-DEBIAN_13 = {
-    "rustc": "1.85.0+dfsg3-1",
-    "rustc-web": "1.94.0+dfsg1-1~deb13u1",
-    "clang": "1:19.0-63",
-    "clang-19": "1:19.1.7-3+b1",
-    "bindgen": "0.71.1-4",
-}
-UBUNTU_24_04 = {
-    "rustc": "1.75.0+dfsg0ubuntu1-0ubuntu7.1",
-    "rustc-1.82": "1.82.0+dfsg0ubuntu1-0ubuntu0.24.04.2",
-    "rustc-1.89": "1.89.0+dfsg0ubuntu1-0ubuntu0.24.04.1",
-    "clang": "1:18.0-59~exp2",
-    "bindgen": "0.66.1-4",
-    "bindgen-0.71": "0.71.1-4~24.04",
-}
-
-
-@pytest.mark.parametrize(
-    ("available", "missing", "packages"),
-    [
-        (DEBIAN_12, {"rustc", "rust-src"}, ["rust-web-src", "rustc-web"]),
-        (DEBIAN_12, {"llvm"}, ["clang-22", "lld-22", "llvm-22"]),
-        (DEBIAN_12, {"bindgen"}, ["cargo-web", "gcc", "libc6-dev"]),
-        (DEBIAN_12, {"sanitizers"}, ["libclang-rt-22-dev"]),
-        (DEBIAN_12, {"clippy", "rustfmt"}, ["rust-web-clippy", "rustfmt-web"]),
-        (DEBIAN_13, {"rustc", "rust-src"}, ["rust-src", "rustc"]),
-        (DEBIAN_13, {"llvm"}, ["clang", "lld", "llvm"]),
-        (DEBIAN_13, {"bindgen"}, ["bindgen"]),
-        (DEBIAN_13, {"sanitizers"}, ["libclang-rt-19-dev"]),
-        (
-            UBUNTU_24_04,
-            {"rustc", "rust-src", "cargo"},
-            ["cargo-1.89", "rust-1.89-src", "rustc-1.89"],
-        ),
-        (UBUNTU_24_04, {"bindgen"}, ["bindgen-0.71"]),
-        (UBUNTU_24_04, {"flex", "qemu"}, ["flex", "qemu-system-x86"]),
-    ],
-)
-def test_packages(available: Mapping[str, str], missing: set[str], packages: list[str]) -> None:
-    assert Packages(available).choose(missing, MINIMUM) == packages
-
-
-def test_apt_cache_policy_is_read() -> None:
-    text = (
-        "clang-22:\n  Installed: (none)\n  Candidate: 1:22.1.8-1~deb12u1\n  Version table:\n"
-        "     1:22.1.8-1~deb12u1 500\n        500 mirror bookworm-security/main amd64 Packages\n"
-        "libclang-99-dev:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n"
-    )
-    assert toolchain.parse_policy(text) == {"clang-22": "1:22.1.8-1~deb12u1"}
-
-
-def test_an_epoch_is_no_version() -> None:
-    assert Packages({"clang": "1:14.0-55"}).version("clang") == (14, 0)
-    assert Packages({"bc": "1.07.1-3"}).version("bc") == (1, 7, 1)
-    assert Packages({}).version("clang") == ()
+from lab.errors import LabError
+from lab.toolchain import MINIMUM, Survey, Toolchain
 
 
 def script(path: Path, text: str) -> Path:
@@ -204,30 +137,6 @@ def test_a_busybox_that_needs_libraries_is_passed_over(path: list[Path], tmp_pat
     survey = Survey(MINIMUM)
     assert survey.get("busybox") == static
     assert len(survey.passed_over) == 2
-
-
-def test_nothing_is_installed_when_that_is_not_wanted(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("NO_INSTALL", "1")
-    monkeypatch.setattr(toolchain.Packages, "known", lambda: Packages({"gdb": "13.1-3"}))
-    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(toolchain, "_run_apt", lambda _: pytest.fail("apt-get was run"))
-    monkeypatch.setattr(Survey, "get", lambda *_: None)
-    with pytest.raises(HostNotFit) as caught:
-        toolchain.find(want={"gdb"})
-    assert "apt-get install --yes --no-install-recommends gdb" in str(caught.value)
-    assert "make gdb starts it" in str(caught.value)
-    assert capfd.readouterr().out == ""
-
-
-def test_elsewhere_than_on_debian_the_tools_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    monkeypatch.setattr(Survey, "get", lambda *_: None)
-    with pytest.raises(HostNotFit) as caught:
-        toolchain.find(lane="plain", want={"kernel"})
-    for word in ("bindgen", "flex", "rustc 1.85.0", "llvm 17.0.1"):
-        assert word in str(caught.value)
 
 
 def test_what_make_was_told_does_not_reach_the_builds(monkeypatch: pytest.MonkeyPatch) -> None:
