@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a test is, and how it is run: one process a test, under a deadline, with the kernel
+//! log watched, reported as KTAP.
+//!
+//! A test is a function that panics when it fails. It runs in a process of its own, so that
+//! a crash, a kill or a hang costs one `not ok` and never a line of the report. What a test
+//! opens, maps and spawns therefore lives until that process ends: tests clean up nothing.
+//!
+//! Before each test the module is loaded anew, so every test starts with an empty ring.
+
+use std::fmt::{self, Display};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::panic;
+use std::process::ExitCode;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
+
+use crate::klog::KernelLog;
+use crate::module;
+
+/// The kernel that the program runs under, as the harness names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A fast kernel without debugging aids.
+    Plain,
+    /// KASAN, lockdep and fault injection: an order of magnitude slower.
+    Debug,
+}
+
+static LANE: OnceLock<Lane> = OnceLock::new();
+
+/// The lane of this run.
+pub fn lane() -> Lane {
+    *LANE.get().unwrap_or(&Lane::Plain)
+}
+
+/// Picks a count by lane: the debug lane is slow, so there it does less.
+pub fn by_lane(plain: u64, debug: u64) -> u64 {
+    match lane() {
+        Lane::Plain => plain,
+        Lane::Debug => debug,
+    }
+}
+
+/// One test: a name that reads as the rule it checks, and the function that checks it.
+#[derive(Clone, Copy)]
+pub struct Test {
+    pub name: &'static str,
+    body: fn(),
+    params: &'static str,
+    needs: Option<fn() -> Result<(), &'static str>>,
+    loads_modules: bool,
+    seconds: u64,
+}
+
+impl Test {
+    /// A test of the default ring with the ordinary deadline.
+    pub const fn new(name: &'static str, body: fn()) -> Self {
+        Self {
+            name,
+            body,
+            params: "",
+            needs: None,
+            loads_modules: false,
+            seconds: 20,
+        }
+    }
+
+    /// Loads the module with these parameters before the test.
+    pub const fn params(self, params: &'static str) -> Self {
+        Self { params, ..self }
+    }
+
+    /// Gives the test a ring of one page, which is quickly full and quickly wrapped.
+    pub const fn small(self) -> Self {
+        self.params("capacity=4096")
+    }
+
+    /// Says what the kernel must have for the test to mean anything. Where it is missing the
+    /// test is skipped with the reason; in the debug lane, which has everything, it fails.
+    pub const fn needs(self, probe: fn() -> Result<(), &'static str>) -> Self {
+        Self {
+            needs: Some(probe),
+            ..self
+        }
+    }
+
+    /// Says that the test loads and unloads the module itself, for which the module speaks to
+    /// the kernel log. Splats fail such a test too.
+    pub const fn loads_modules(self) -> Self {
+        Self {
+            loads_modules: true,
+            ..self
+        }
+    }
+
+    /// A longer deadline, in seconds of the plain lane.
+    pub const fn seconds(self, seconds: u64) -> Self {
+        Self { seconds, ..self }
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(self.seconds * by_lane(1, 6))
+    }
+}
+
+/// Makes a [`Test`] of a function, named as the function is.
+macro_rules! test {
+    ($body:ident) => {
+        $crate::harness::Test::new(stringify!($body), $body)
+    };
+}
+pub(crate) use test;
+
+/// Writes a line of diagnostics into the report of the running test.
+macro_rules! note {
+    ($($arg:tt)*) => {
+        $crate::harness::report(&format!($($arg)*))
+    };
+}
+pub(crate) use note;
+
+/// The pipe from a test's process, and the processes it forks, to the runner.
+static REPORT: OnceLock<Mutex<File>> = OnceLock::new();
+
+pub fn report(text: &str) {
+    if let Some(pipe) = REPORT.get() {
+        let mut pipe = pipe.lock().unwrap_or_else(|poison| poison.into_inner());
+        // The runner is the reader. If it is gone, so is everybody who could be told.
+        let _ = pipe.write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+const EXIT_FAILED: i32 = 101;
+
+/// Ends this process at once, as a test or a process of a test ends: no destructors, no
+/// waiting for threads that may be blocked for good.
+pub fn exit(failed: bool) -> ! {
+    // SAFETY: `_exit` takes any status and does not return.
+    unsafe { libc::_exit(if failed { EXIT_FAILED } else { 0 }) }
+}
+
+enum Verdict {
+    Passed,
+    Skipped(&'static str),
+    Failed(String),
+}
+
+/// Runs the tests and prints the report. Succeeds when none failed.
+pub fn run(tests: &[Test], lane: Lane) -> ExitCode {
+    LANE.set(lane).expect("the lane is set once");
+
+    // Orphans of a test come to us, so that we know when the last of them is gone.
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes one integer and touches no memory.
+    let adopted = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    Errno::result(adopted).expect("become the reaper of the tests' processes");
+
+    let mut log = KernelLog::open().expect("open /dev/kmsg");
+    let mut failed = 0;
+
+    println!("KTAP version 1");
+    println!("1..{}", tests.len());
+    for (index, test) in tests.iter().enumerate() {
+        let number = index + 1;
+        let started = Instant::now();
+        let (verdict, notes) = run_one(test, &mut log);
+        for line in notes.lines() {
+            println!("# {line}");
+        }
+        let took = started.elapsed();
+        if took > Duration::from_secs(1) {
+            println!("# {}: {:.1} s", test.name, took.as_secs_f64());
+        }
+        match verdict {
+            Verdict::Passed => println!("ok {number} {}", test.name),
+            Verdict::Skipped(reason) => println!("ok {number} {} # SKIP {reason}", test.name),
+            Verdict::Failed(reason) => {
+                failed += 1;
+                for line in reason.lines() {
+                    println!("# {line}");
+                }
+                println!("not ok {number} {}", test.name);
+            }
+        }
+    }
+
+    if let Err(error) = module::reload("") {
+        println!("# the module could not be loaded after the last test: {error}");
+        failed += 1;
+    }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn run_one(test: &Test, log: &mut KernelLog) -> (Verdict, String) {
+    if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
+        let verdict = match lane() {
+            Lane::Plain => Verdict::Skipped(missing),
+            Lane::Debug => Verdict::Failed(format!("the debug kernel must have it: {missing}")),
+        };
+        return (verdict, String::new());
+    }
+    if let Err(error) = module::reload(test.params) {
+        let reason = format!("cannot load the module with \"{}\": {error}", test.params);
+        return (Verdict::Failed(reason), String::new());
+    }
+    log.skip_to_end();
+
+    let (outcome, notes) = run_process(test);
+    let complaints = log.complaints(!test.loads_modules);
+
+    let mut reasons = Vec::new();
+    if let Err(reason) = outcome {
+        reasons.push(reason);
+    }
+    for line in complaints {
+        reasons.push(format!("in the kernel log: {line}"));
+    }
+    if reasons.is_empty() {
+        (Verdict::Passed, notes)
+    } else {
+        (Verdict::Failed(reasons.join("\n")), notes)
+    }
+}
+
+/// Runs the body of a test in a process group of its own, until it ends or its time is up.
+/// Returns with every process of the group gone.
+fn run_process(test: &Test) -> (Result<(), String>, String) {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).expect("make a pipe for the report");
+
+    // SAFETY: this process has one thread, so the child may do whatever it could do.
+    let child = match unsafe { fork() }.expect("fork a test") {
+        ForkResult::Child => {
+            drop(reader);
+            become_test(writer);
+            (test.body)();
+            exit(false);
+        }
+        ForkResult::Parent { child } => child,
+    };
+    // The child does the same; whoever comes first, the group exists from here on.
+    let _ = setpgid(child, child);
+    drop(writer);
+
+    let mut report = File::from(reader);
+    let mut notes = Vec::new();
+    let outcome = match watch(child, &mut report, test.deadline(), &mut notes) {
+        Ended::ByItself => Ok(()),
+        Ended::Overdue => Err(format!(
+            "not done after {} s; its threads were:\n{}",
+            test.deadline().as_secs(),
+            Group(child)
+        )),
+    };
+    let status = reap(child);
+    if status.is_ok() {
+        // Nobody is left who could write, so this reads to the end and does not wait.
+        let _ = report.read_to_end(&mut notes);
+    }
+    let notes = String::from_utf8_lossy(&notes).into_owned();
+
+    let outcome = outcome.and_then(|()| match status {
+        Ok(WaitStatus::Exited(_, 0)) => Ok(()),
+        // Its last words, a panic message, are among the notes.
+        Ok(WaitStatus::Exited(_, EXIT_FAILED)) => Err("failed".to_owned()),
+        Ok(status) => Err(format!("ended unexpectedly: {status:?}")),
+        Err(error) => Err(error),
+    });
+    (outcome, notes)
+}
+
+/// Sets up the process of a test: its group, its report, and how it ends when it panics.
+fn become_test(report: OwnedFd) {
+    let this = Pid::from_raw(0);
+    setpgid(this, this).expect("lead a process group");
+    // SAFETY: PR_SET_PDEATHSIG takes one integer and touches no memory.
+    let bound = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    Errno::result(bound).expect("end when the runner ends");
+    REPORT
+        .set(Mutex::new(File::from(report)))
+        .expect("a test's process is set up once");
+    // In whichever thread or forked process a check fails, there the test ends.
+    panic::set_hook(Box::new(|info| {
+        report_panic(info);
+        exit(true);
+    }));
+}
+
+fn report_panic(info: &panic::PanicHookInfo<'_>) {
+    report(&info.to_string());
+}
+
+enum Ended {
+    ByItself,
+    Overdue,
+}
+
+/// Collects the report until the test's process has ended, or `limit` has passed.
+fn watch(child: Pid, report: &mut File, limit: Duration, notes: &mut Vec<u8>) -> Ended {
+    let process = pidfd_open(child).expect("open a pidfd of the test");
+    let end = Instant::now() + limit;
+    let mut report_open = true;
+
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let mut fds = vec![PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        if report_open {
+            fds.push(PollFd::new(report.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
+            Ok(0) => return Ended::Overdue,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => panic!("poll the test's process: {error}"),
+        }
+        let exited = fds[0].any() == Some(true);
+        let spoke = fds.get(1).and_then(PollFd::any) == Some(true);
+        if exited {
+            return Ended::ByItself;
+        }
+        if spoke {
+            let mut chunk = [0; 4096];
+            match report.read(&mut chunk) {
+                Ok(0) | Err(_) => report_open = false,
+                Ok(count) => notes.extend_from_slice(&chunk[..count]),
+            }
+        }
+    }
+}
+
+/// Kills what is left of the test's group and waits until all of it is gone. Returns the
+/// status of the test's first process.
+fn reap(leader: Pid) -> Result<WaitStatus, String> {
+    let patience = Instant::now() + Duration::from_secs(10);
+    let group = Pid::from_raw(-leader.as_raw());
+    let mut status = None;
+    loop {
+        match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => {
+                // Sent again each time: an orphan may have forked since.
+                let _ = killpg(leader, Signal::SIGKILL);
+                if Instant::now() > patience {
+                    return Err(format!("cannot be killed:\n{}", Group(leader)));
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(ended) if ended.pid() == Some(leader) => status = Some(ended),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::ECHILD) => break,
+            Err(error) => return Err(format!("waitpid: {error}")),
+        }
+    }
+    status.ok_or_else(|| "its process vanished without a status".to_owned())
+}
+
+fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Shows where each thread of a process group is, for the report of a test that hangs.
+struct Group(Pid);
+
+impl Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let read = |path: String| {
+            fs::read_to_string(path)
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        let Ok(processes) = fs::read_dir("/proc") else {
+            return Ok(());
+        };
+        for process in processes.flatten() {
+            let Some(pid) = process.file_name().to_str().and_then(|s| s.parse().ok()) else {
+                continue;
+            };
+            if nix::unistd::getpgid(Some(Pid::from_raw(pid))) != Ok(self.0) {
+                continue;
+            }
+            let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+                continue;
+            };
+            for thread in threads.flatten() {
+                let dir = thread.path();
+                let stat = read(format!("{}/stat", dir.display()));
+                let state = stat.rsplit(')').next().unwrap_or("").trim();
+                writeln!(
+                    f,
+                    "  thread {} state {} in {} (system call {})",
+                    thread.file_name().to_string_lossy(),
+                    state.chars().next().unwrap_or('?'),
+                    read(format!("{}/wchan", dir.display())),
+                    read(format!("{}/syscall", dir.display())),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

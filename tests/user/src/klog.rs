@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel log, as /dev/kmsg has it.
+//!
+//! Nothing that user space does with a ring may print to the kernel log, so the harness
+//! reads what was logged while a test ran, and complains.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// A reading position in the kernel log.
+pub struct KernelLog(File);
+
+/// One line of the kernel log.
+#[derive(Debug)]
+pub struct Line {
+    /// The log level: 0 is an emergency, 4 a warning, 7 for debugging.
+    pub level: u32,
+    pub text: String,
+}
+
+/// Warnings about the time that passes on the host, which no test has a say in: an emulated
+/// machine is stopped and resumed as the host pleases.
+const OF_THE_HOST: [&str; 5] = [
+    "clocksource: ",
+    "hrtimer: interrupt took",
+    "perf: interrupt took too long",
+    "sched: RT throttling activated",
+    "workqueue: ",
+];
+
+impl KernelLog {
+    /// A position at the end of the log.
+    pub fn open() -> io::Result<Self> {
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")?;
+        let mut log = Self(file);
+        log.skip_to_end();
+        Ok(log)
+    }
+
+    pub fn skip_to_end(&mut self) {
+        self.0
+            .seek(SeekFrom::End(0))
+            .expect("seek to the end of /dev/kmsg");
+    }
+
+    /// Everything logged since the last look.
+    pub fn lines(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut record = [0; 8192];
+        loop {
+            match self.0.read(&mut record) {
+                Ok(count) => lines.push(parse(&String::from_utf8_lossy(&record[..count]))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return lines,
+                // The log wrapped past us. What is gone can only have been a flood.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => lines.push(Line {
+                    level: 0,
+                    text: "(lines were overwritten before they could be read)".to_owned(),
+                }),
+                Err(error) => panic!("read /dev/kmsg: {error}"),
+            }
+        }
+    }
+
+    /// The lines since the last look that should not be there: warnings and worse; and if
+    /// the module is to be `silent`, whatever names it.
+    pub fn complaints(&mut self, silent: bool) -> Vec<String> {
+        self.lines()
+            .into_iter()
+            .filter(|line| line.is_complaint(silent))
+            .map(|line| format!("<{}> {}", line.level, line.text))
+            .collect()
+    }
+}
+
+impl Line {
+    /// True if the line is the module's own, as its `pr_fmt` begins them.
+    pub fn is_of_the_module(&self) -> bool {
+        self.text.starts_with("ringdev: ")
+    }
+
+    fn is_complaint(&self, silent: bool) -> bool {
+        if !silent && self.is_of_the_module() {
+            return false;
+        }
+        let names_us = silent && self.text.contains("ringdev");
+        let warns = self.level <= 4 && !OF_THE_HOST.iter().any(|of| self.text.starts_with(of));
+        names_us || warns
+    }
+}
+
+/// Parses "priority,sequence,timestamp,flags;text\n KEY=value\n".
+fn parse(record: &str) -> Line {
+    let (prefix, text) = record.split_once(';').unwrap_or(("0", record));
+    let priority: u32 = prefix
+        .split(',')
+        .next()
+        .and_then(|priority| priority.parse().ok())
+        .unwrap_or(0);
+    Line {
+        // The upper bits are the facility, as in syslog(3).
+        level: priority & 7,
+        text: text.lines().next().unwrap_or("").to_owned(),
+    }
+}

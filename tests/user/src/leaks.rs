@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking for kernel memory that was lost.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
+
+/// Kernel memory in use, in KiB: slabs, vmalloc areas, page tables and stacks.
+pub fn kernel_memory() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").expect("read /proc/meminfo");
+    ["SUnreclaim", "VmallocUsed", "PageTables", "KernelStack"]
+        .into_iter()
+        .map(|name| {
+            meminfo
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+                .unwrap_or_else(|| panic!("no {name} in /proc/meminfo"))
+        })
+        .sum()
+}
+
+pub fn can_be_found() -> Result<(), &'static str> {
+    if fs::exists(KMEMLEAK).unwrap_or(false) {
+        Ok(())
+    } else {
+        Err("the kernel has no kmemleak")
+    }
+}
+
+/// Forgets the leaks found so far, which are not the running test's.
+pub fn forget() {
+    fs::write(KMEMLEAK, "scan").expect("scan for leaks");
+    fs::write(KMEMLEAK, "clear").expect("clear the list of leaks");
+}
+
+/// Fails if kmemleak finds memory that nothing refers to any more.
+pub fn assert_none() {
+    // An object younger than five seconds is never reported.
+    thread::sleep(Duration::from_secs(6));
+    // A leak is what two scans agree on: the first may see a pointer on its way somewhere.
+    for _ in 0..2 {
+        fs::write(KMEMLEAK, "scan").expect("scan for leaks");
+    }
+    let leaks = fs::read_to_string(KMEMLEAK).expect("read the list of leaks");
+    assert!(leaks.is_empty(), "{leaks}");
+}

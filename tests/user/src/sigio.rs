@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! SIGIO: a signal when reading or writing has become possible.
+
+use std::os::fd::AsRawFd;
+use std::sync::mpsc;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{getpid, gettid};
+
+use crate::endpoint::{Endpoint, open_ring};
+use crate::harness::{Test, test};
+use crate::task::{Process, Task};
+
+pub const TESTS: &[Test] = &[
+    test!(sigio_tells_a_reader_of_each_write),
+    test!(sigio_tells_a_writer_when_a_full_ring_is_read).small(),
+    test!(sigio_carries_descriptor_and_band).small(),
+    test!(sigio_goes_to_the_thread_that_owns_it),
+    test!(sigio_goes_to_another_process),
+    test!(sigio_ends_when_o_async_is_cleared),
+    test!(sigio_ends_with_the_endpoint),
+    test!(sigio_without_an_owner_goes_nowhere),
+    test!(sigio_to_several_endpoints_reaches_each),
+];
+
+/// What si_code says of a queued SIGIO (asm-generic/siginfo.h).
+const POLL_IN: i32 = 1;
+const POLL_OUT: i32 = 2;
+
+fn only(signal: Signal) -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(signal);
+    set
+}
+
+/// Blocks a signal, so that it stays pending until the test looks at it.
+fn hold(signal: Signal) {
+    only(signal).thread_block().expect("block a signal");
+}
+
+/// Takes a pending signal, if there is one.
+fn pending(signal: Signal) -> Option<libc::siginfo_t> {
+    let set = only(signal);
+    let at_once = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: an all-zero siginfo_t is a valid one.
+    let mut info = unsafe { std::mem::zeroed() };
+    // SAFETY: all three are borrowed for the call.
+    let taken = unsafe { libc::sigtimedwait(set.as_ref(), &mut info, &at_once) };
+    match Errno::result(taken) {
+        Ok(number) => {
+            assert_eq!(number, signal as i32);
+            Some(info)
+        }
+        Err(Errno::EAGAIN) => None,
+        Err(error) => panic!("sigtimedwait: {error}"),
+    }
+}
+
+/// Asks for SIGIO to be sent to this process.
+fn ask(ring: Endpoint) {
+    let pid = getpid().as_raw();
+    // SAFETY: F_SETOWN takes an integer and touches no memory.
+    let set = unsafe { libc::fcntl(ring.as_raw_fd(), libc::F_SETOWN, pid) };
+    Errno::result(set).expect("F_SETOWN");
+    set_async(ring, true);
+}
+
+fn set_async(ring: Endpoint, on: bool) {
+    let mut flags = ring.flags();
+    flags.set(OFlag::O_ASYNC, on);
+    fcntl(ring, FcntlArg::F_SETFL(flags)).expect("F_SETFL");
+}
+
+/// F_SETSIG: which signal to send instead of SIGIO, with details.
+fn choose_signal(ring: Endpoint, signal: Signal) {
+    const F_SETSIG: i32 = 10;
+    // SAFETY: F_SETSIG takes an integer and touches no memory.
+    let set = unsafe { libc::fcntl(ring.as_raw_fd(), F_SETSIG, signal as i32) };
+    Errno::result(set).expect("F_SETSIG");
+}
+
+fn sigio_tells_a_reader_of_each_write() {
+    hold(Signal::SIGIO);
+    let (reader, writer) = (Endpoint::reader(), Endpoint::writer());
+    ask(reader);
+    assert!(pending(Signal::SIGIO).is_none());
+    for _ in 0..5 {
+        writer.put(b"x");
+        assert!(pending(Signal::SIGIO).is_some());
+        assert!(pending(Signal::SIGIO).is_none(), "one write, one signal");
+    }
+    // What a reader does is no news for readers.
+    reader.take_exactly(5);
+    assert!(pending(Signal::SIGIO).is_none());
+}
+
+fn sigio_tells_a_writer_when_a_full_ring_is_read() {
+    hold(Signal::SIGIO);
+    let (reader, writer) = (Endpoint::reader(), Endpoint::writer());
+    ask(writer);
+    let filled = writer.fill();
+    assert!(pending(Signal::SIGIO).is_none());
+    reader.take_exactly(1);
+    assert!(pending(Signal::SIGIO).is_some());
+    writer.put(b"x");
+    assert!(pending(Signal::SIGIO).is_none());
+    reader.take_exactly(filled);
+    assert!(pending(Signal::SIGIO).is_some());
+}
+
+fn sigio_carries_descriptor_and_band() {
+    hold(Signal::SIGUSR1);
+    let (reader, writer) = (Endpoint::reader(), Endpoint::writer());
+    for end in [reader, writer] {
+        ask(end);
+        choose_signal(end, Signal::SIGUSR1);
+    }
+    writer.put(b"x");
+    let news = pending(Signal::SIGUSR1).expect("the news of a byte");
+    assert_eq!(news.si_code, POLL_IN);
+    assert_eq!(
+        poll_details(&news),
+        (reader.as_raw_fd(), libc::POLLIN | libc::POLLRDNORM)
+    );
+
+    writer.fill();
+    while pending(Signal::SIGUSR1).is_some() {}
+    reader.take_exactly(1);
+    let news = pending(Signal::SIGUSR1).expect("the news of room");
+    assert_eq!(news.si_code, POLL_OUT);
+    let room = libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND;
+    assert_eq!(poll_details(&news), (writer.as_raw_fd(), room));
+}
+
+/// The descriptor and the band of a signal that F_SETSIG asked for.
+fn poll_details(info: &libc::siginfo_t) -> (i32, i16) {
+    #[repr(C)]
+    struct Poll {
+        signo: i32,
+        errno: i32,
+        code: i32,
+        band: i64,
+        fd: i32,
+    }
+    // SAFETY: for POLL_* codes the kernel fills the union of siginfo_t in this way, and a
+    // siginfo_t is larger and as strictly aligned.
+    let poll = unsafe { &*std::ptr::from_ref(info).cast::<Poll>() };
+    assert_eq!((poll.signo, poll.errno), (info.si_signo, info.si_errno));
+    assert_eq!(poll.code, info.si_code);
+    (poll.fd, poll.band as i16)
+}
+
+fn sigio_goes_to_the_thread_that_owns_it() {
+    #[repr(C)]
+    struct Owner {
+        kind: i32,
+        pid: i32,
+    }
+    const F_SETOWN_EX: i32 = 15;
+    const F_OWNER_TID: i32 = 0;
+
+    hold(Signal::SIGIO);
+    let ring = Endpoint::both();
+    let (done, go) = mpsc::channel::<()>();
+    let owner = Task::spawn(move || {
+        // Held here too, as a thread inherits the mask. Only this thread can take it.
+        go.recv().expect("the test tells when");
+        pending(Signal::SIGIO).is_some()
+    });
+    let named = Owner {
+        kind: F_OWNER_TID,
+        pid: owner.sleeper.tid().as_raw(),
+    };
+    // SAFETY: the structure is the one that F_SETOWN_EX reads.
+    let set = unsafe { libc::fcntl(ring.as_raw_fd(), F_SETOWN_EX, &raw const named) };
+    Errno::result(set).expect("F_SETOWN_EX");
+    set_async(ring, true);
+    ring.put(b"x");
+    assert_ne!(gettid(), owner.sleeper.tid());
+    assert!(pending(Signal::SIGIO).is_none(), "it is another thread's");
+    done.send(()).expect("the owner waits");
+    assert!(owner.finish(), "the owner has it");
+}
+
+fn sigio_goes_to_another_process() {
+    hold(Signal::SIGIO);
+    let reader = Endpoint::reader();
+    ask(reader);
+    Process::fork(|| {
+        Endpoint::writer().put(b"x");
+        assert!(pending(Signal::SIGIO).is_none(), "it is the owner's");
+    })
+    .finish();
+    assert!(pending(Signal::SIGIO).is_some());
+}
+
+fn sigio_ends_when_o_async_is_cleared() {
+    hold(Signal::SIGIO);
+    let ring = Endpoint::both();
+    for _ in 0..3 {
+        ask(ring);
+        ring.put(b"x");
+        assert!(pending(Signal::SIGIO).is_some());
+        set_async(ring, false);
+        ring.put(b"x");
+        assert!(pending(Signal::SIGIO).is_none());
+    }
+}
+
+fn sigio_ends_with_the_endpoint() {
+    hold(Signal::SIGIO);
+    let writer = Endpoint::writer();
+    for _ in 0..20 {
+        let fd = open_ring(OFlag::O_RDONLY).expect("open");
+        // The same descriptor, kept by nobody: closed when `fd` is dropped.
+        let pid = getpid().as_raw();
+        // SAFETY: both take integers and touch no memory.
+        unsafe {
+            libc::fcntl(fd.as_raw_fd(), libc::F_SETOWN, pid);
+            libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC);
+        }
+        writer.put(b"x");
+        assert!(pending(Signal::SIGIO).is_some());
+        drop(fd);
+        writer.put(b"x");
+        assert!(pending(Signal::SIGIO).is_none());
+    }
+}
+
+fn sigio_without_an_owner_goes_nowhere() {
+    hold(Signal::SIGIO);
+    let ring = Endpoint::both();
+    set_async(ring, true);
+    ring.put(b"x");
+    assert!(pending(Signal::SIGIO).is_none());
+}
+
+fn sigio_to_several_endpoints_reaches_each() {
+    let signals = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGIO];
+    let ends = signals.map(|signal| {
+        hold(signal);
+        let end = Endpoint::reader();
+        ask(end);
+        choose_signal(end, signal);
+        end
+    });
+    Endpoint::writer().put(b"x");
+    for (signal, end) in signals.into_iter().zip(ends) {
+        let news = pending(signal).expect("each is told");
+        assert_eq!(poll_details(&news).0, end.as_raw_fd());
+    }
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A process whose memory takes its time: page faults that user space serves, or does not.
+//!
+//! No page fault of user memory may be served while the ring holds a lock. A writer or a
+//! reader that is stalled by userfaultfd must therefore stall nobody else.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SaFlags, Signal};
+use nix::unistd::{pause, pipe};
+
+use crate::endpoint::Endpoint;
+use crate::harness::{Test, note, test};
+use crate::memory::{PAGE, Pages, Span};
+use crate::stream::{assert_pattern, pattern};
+use crate::task::{Call, Process, Task, on_signal};
+
+pub const TESTS: &[Test] = &[
+    test!(stalled_writer_stalls_nobody_else),
+    test!(stalled_writer_on_a_small_ring_stalls_nobody_else).small(),
+    test!(stalled_reader_stalls_nobody_else),
+    test!(stalled_reader_finds_the_ring_emptied_by_others),
+    test!(stalled_atomic_write_stays_in_one_piece),
+    test!(stalled_writer_stalls_no_poller),
+    test!(stalled_writer_is_not_interrupted_halfway),
+    test!(sigkill_ends_a_stalled_write),
+    test!(sigkill_ends_a_stalled_read),
+];
+
+/// Pages that stay missing until the test provides them. Whoever touches one waits.
+struct SlowPages {
+    pages: Pages,
+    faults: File,
+}
+
+#[repr(C)]
+struct Api {
+    api: u64,
+    features: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+struct Register {
+    start: u64,
+    len: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+struct Copy {
+    dst: u64,
+    src: u64,
+    len: u64,
+    mode: u64,
+    copy: i64,
+}
+
+const UFFD_API: u64 = 0xaa;
+const UFFDIO_REGISTER_MODE_MISSING: u64 = 1;
+const UFFD_EVENT_PAGEFAULT: u8 = 0x12;
+
+nix::ioctl_readwrite!(uffdio_api, 0xaa, 0x3f, Api);
+nix::ioctl_readwrite!(uffdio_register, 0xaa, 0x00, Register);
+nix::ioctl_readwrite!(uffdio_copy, 0xaa, 0x03, Copy);
+
+impl SlowPages {
+    fn map(count: usize) -> Self {
+        let pages = Pages::map(count);
+        // SAFETY: userfaultfd takes flags and touches no memory.
+        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+        let fd = Errno::result(fd).expect("userfaultfd") as i32;
+        // SAFETY: the kernel has just made this descriptor for us alone.
+        let faults = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        let mut api = Api {
+            api: UFFD_API,
+            features: 0,
+            ioctls: 0,
+        };
+        // SAFETY: the structure is the one that this ioctl takes.
+        unsafe { uffdio_api(fd, &mut api) }.expect("UFFDIO_API");
+        let mut register = Register {
+            start: pages.span(0, 0).address(),
+            len: (count * PAGE) as u64,
+            mode: UFFDIO_REGISTER_MODE_MISSING,
+            ioctls: 0,
+        };
+        // SAFETY: the structure is the one that this ioctl takes; the range is ours.
+        unsafe { uffdio_register(fd, &mut register) }.expect("UFFDIO_REGISTER");
+        Self { pages, faults }
+    }
+
+    /// Waits until somebody touches a missing page, and returns which.
+    fn await_fault(&self) -> usize {
+        // struct uffd_msg: the event in the first byte, the address at 16.
+        let mut message = [0; 32];
+        (&self.faults)
+            .read_exact(&mut message)
+            .expect("read a fault");
+        assert_eq!(message[0], UFFD_EVENT_PAGEFAULT);
+        let address = u64::from_ne_bytes(message[16..24].try_into().expect("eight bytes"));
+        (address - self.pages.span(0, 0).address()) as usize / PAGE
+    }
+
+    /// Provides a missing page and wakes who waits for it.
+    fn provide(&self, page: usize, bytes: &[u8]) {
+        assert_eq!(bytes.len(), PAGE);
+        let source = Pages::map(1);
+        source.put(0, bytes);
+        let mut copy = Copy {
+            dst: self.pages.span(page * PAGE, 0).address(),
+            src: source.span(0, 0).address(),
+            len: PAGE as u64,
+            mode: 0,
+            copy: 0,
+        };
+        // SAFETY: the structure is the one that this ioctl takes; both pages are ours.
+        unsafe { uffdio_copy(self.faults.as_raw_fd(), &mut copy) }.expect("UFFDIO_COPY");
+    }
+}
+
+/// Uses a ring from all sides while somebody is stalled in it. `waiting` is what lies in
+/// the ring before, and how the stalled one left it.
+fn others_go_on(waiting: &[u8]) {
+    let ring = Endpoint::both();
+    ring.put(b"others");
+    let mut all = waiting.to_vec();
+    all.extend(b"others");
+    assert_eq!(ring.take_exactly(all.len()), all);
+    // Also who has to sleep, in both directions.
+    let reader = Task::asleep_in(Call::READ, move || ring.take(10));
+    ring.put(b"wake");
+    assert_eq!(reader.finish(), Ok(b"wake".to_vec()));
+    let filled = ring.fill();
+    let writer = Task::asleep_in(Call::WRITE, move || ring.write(b"w"));
+    ring.take_exactly(filled);
+    assert_eq!(writer.finish(), Ok(1));
+    assert_eq!(ring.take(10), Ok(b"w".to_vec()));
+    assert_eq!(ring.available(), 0);
+}
+
+fn stalled_writer_stalls_nobody_else() {
+    let (ring, other) = (Endpoint::both(), Endpoint::both());
+    let slow = SlowPages::map(2);
+    let span = slow.pages.span(0, 2 * PAGE);
+    let writer = Task::spawn(move || ring.write_from(span));
+    assert_eq!(slow.await_fault(), 0);
+    others_go_on(b"");
+    slow.provide(0, &pattern(0, PAGE));
+    assert_eq!(slow.await_fault(), 1);
+    // The first page may be in already. That is for the writer to choose.
+    let early = other.drain();
+    others_go_on(b"");
+    slow.provide(1, &pattern(PAGE as u64, PAGE));
+    let late = other.take_exactly(2 * PAGE - early.len());
+    assert_eq!(writer.finish(), Ok(2 * PAGE));
+    assert_pattern(&[early, late].concat(), 0);
+}
+
+fn stalled_writer_on_a_small_ring_stalls_nobody_else() {
+    stalled_writer_stalls_nobody_else();
+}
+
+fn stalled_reader_stalls_nobody_else() {
+    let ring = Endpoint::both();
+    let slow = SlowPages::map(1);
+    let span = slow.pages.span(0, 100);
+    ring.put(b"first");
+    let reader = Task::spawn(move || ring.read_to(span));
+    assert_eq!(slow.await_fault(), 0);
+    assert_eq!(
+        ring.available(),
+        5,
+        "nothing is taken that was not delivered"
+    );
+    others_go_on(b"first");
+    // Others took what it came for. Now there is something new.
+    ring.put(b"second");
+    slow.provide(0, &[0; PAGE]);
+    assert_eq!(reader.finish(), Ok(6));
+    assert_eq!(slow.pages.get(0, 6), b"second");
+    assert_eq!(ring.available(), 0);
+}
+
+fn stalled_reader_finds_the_ring_emptied_by_others() {
+    let ring = Endpoint::both();
+    let slow = SlowPages::map(1);
+    let span = slow.pages.span(0, 100);
+    ring.put(b"first");
+    let reader = Task::spawn(move || ring.read_to(span));
+    assert_eq!(slow.await_fault(), 0);
+    assert_eq!(ring.take(10), Ok(b"first".to_vec()));
+    slow.provide(0, &[0; PAGE]);
+    // An empty ring is not an end: it goes to sleep like any reader.
+    reader.sleeper.await_sleep_in(Call::READ);
+    reader.sleeper.sleeps_through(Call::READ, || {});
+    ring.put(b"second");
+    assert_eq!(reader.finish(), Ok(6));
+    assert_eq!(slow.pages.get(0, 6), b"second");
+}
+
+fn stalled_atomic_write_stays_in_one_piece() {
+    let ring = Endpoint::both();
+    let slow = SlowPages::map(2);
+    // 100 bytes at the end of a page, 200 at the beginning of a missing one.
+    let span = slow.pages.span(PAGE - 100, 300);
+    slow.provide(0, &[b's'; PAGE]);
+    let writer = Task::spawn(move || ring.write_from(span));
+    assert_eq!(slow.await_fault(), 1);
+    for _ in 0..10 {
+        ring.put(b"other");
+    }
+    slow.provide(1, &[b's'; PAGE]);
+    assert_eq!(writer.finish(), Ok(300));
+    let bytes = ring.drain();
+    assert_eq!(bytes.len(), 350);
+    let first = bytes.iter().position(|&byte| byte == b's').expect("an s");
+    assert_eq!(bytes[first..][..300], [b's'; 300], "others broke into it");
+}
+
+fn stalled_writer_stalls_no_poller() {
+    let ring = Endpoint::both();
+    let slow = SlowPages::map(1);
+    let span = slow.pages.span(0, 10);
+    let writer = Task::spawn(move || ring.write_from(span));
+    assert_eq!(slow.await_fault(), 0);
+    let poller = Task::asleep_in(Call::POLL, move || {
+        let mut fds = [PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::NONE)
+    });
+    ring.put(b"x");
+    assert_eq!(poller.finish(), Ok(1));
+    ring.take_exactly(1);
+    slow.provide(0, &[b'y'; PAGE]);
+    assert_eq!(writer.finish(), Ok(10));
+    assert_eq!(ring.take(20), Ok(vec![b'y'; 10]));
+}
+
+fn stalled_writer_is_not_interrupted_halfway() {
+    // A signal with a handler during the fault: the bytes are written once, or the call
+    // says how many of them are.
+    on_signal(Signal::SIGUSR1, SaFlags::empty());
+    let ring = Endpoint::both();
+    let slow = SlowPages::map(2);
+    slow.provide(0, &pattern(0, PAGE));
+    let span = slow.pages.span(0, 2 * PAGE);
+    let writer = Task::spawn(move || ring.write_from(span));
+    assert_eq!(slow.await_fault(), 1);
+    writer.sleeper.signal(Signal::SIGUSR1);
+    slow.provide(1, &pattern(PAGE as u64, PAGE));
+    let written = writer.finish();
+    let bytes = ring.drain();
+    note!("answered {written:?}");
+    match written {
+        Ok(count) => assert_eq!(count, bytes.len()),
+        Err(Errno::EINTR) => assert_eq!(bytes.len(), 0),
+        Err(error) => panic!("write: {error}"),
+    }
+    assert_pattern(&bytes, 0);
+}
+
+/// Kills a process one of whose threads is stalled in `call`.
+fn check_kill(call: impl FnOnce(Span) + Send + 'static) {
+    let (reader, writer) = pipe().expect("pipe");
+    let process = Process::fork(|| {
+        let slow = SlowPages::map(1);
+        let span = slow.pages.span(0, 10);
+        let _stalled = Task::spawn(move || call(span));
+        slow.await_fault();
+        nix::unistd::write(&writer, b"!").expect("tell that it is stalled");
+        pause();
+    });
+    let mut told = [0];
+    File::from(reader)
+        .read_exact(&mut told)
+        .expect("hear that it is stalled");
+    process.kill_for_good();
+}
+
+fn sigkill_ends_a_stalled_write() {
+    let ring = Endpoint::both();
+    check_kill(move |span| {
+        let _ = ring.write_from(span);
+    });
+    assert_eq!(ring.available(), 0);
+    others_go_on(b"");
+}
+
+fn sigkill_ends_a_stalled_read() {
+    let ring = Endpoint::both();
+    ring.put(b"stays");
+    check_kill(move |span| {
+        let _ = ring.read_to(span);
+    });
+    others_go_on(b"stays");
+}
