@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lab import accel, kernel, module, modules, packages, paths, source, toolchain
+from lab import accel, kernel, modules, packages, paths, source, toolchain
 from lab.errors import Exit, HostNotFit
 from lab.toolchain import Survey
 
@@ -100,13 +100,12 @@ def lab_trees() -> Iterable[Path]:
 
 def check_tree(name: str, kdir: Path, survey: Survey, bad: Mark) -> Line:
     """Checks whether a module in Rust can be built for a kernel tree."""
-    if reason := module.unfit(kdir):
+    if reason := kernel.unfit(kdir):
         return Line(bad, name, reason)
-    config = kernel.read_config(kdir / ".config")
-    text = config.get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"')
+    text = toolchain.built_by(kdir)
     own = Survey(survey.minimum, rustc_text=text)
     own.get("rustc")
-    if reason := module.other_rustc(kdir, own.versions.get("rustc", "")):
+    if reason := kernel.other_rustc(kdir, own.versions.get("rustc", "")):
         return Line(bad, name, reason)
     return Line(Mark.OK, name, f"{kdir} takes modules in Rust (built by {text})")
 
@@ -148,7 +147,7 @@ def check_trees(survey: Survey) -> Iterator[Line]:
         except HostNotFit as error:
             yield Line(Mark.BAD, "KDIR", str(error))
     else:
-        yield check_tree("this kernel", module.running_kernel_tree(), survey, Mark.NOTE)
+        yield check_tree("this kernel", kernel.running_kernel_tree(), survey, Mark.NOTE)
     trees = list(lab_trees())
     for tree in trees:
         yield check_tree("the lab's", tree, survey, Mark.NOTE)
@@ -159,8 +158,10 @@ def check_trees(survey: Survey) -> Iterator[Line]:
 def main(argv: list[str]) -> int:
     """Prints the lines; fails if the lab cannot run here."""
     argparse.ArgumentParser(prog="make doctor", description=__doc__).parse_args(argv)
-    tree = Path(os.environ.get("KSRC") or os.environ.get("KDIR") or "/nonexistent").expanduser()
-    survey = Survey(toolchain.minimums(tree))
+    kdir = toolchain.env_path("KDIR")
+    survey = Survey(
+        toolchain.minimums(kdir / "source" if kdir else None, kdir, toolchain.env_path("KSRC"))
+    )
     built = any(lab_trees())
     good = True
     for line in [

@@ -24,7 +24,7 @@ from lab import source as sources
 from lab.command import tail
 from lab.errors import HostNotFit, LabError, UsageError
 from lab.report import say
-from lab.toolchain import Toolchain
+from lab.toolchain import Toolchain, built_by, env_path
 
 LANES = ("plain", "debug")
 
@@ -45,6 +45,9 @@ REPRODUCIBLE = (
     "KBUILD_BUILD_USER=ringdev",
     "KBUILD_BUILD_HOST=lab",
 )
+
+# What somebody can do whose own kernel does not take the module.
+WAYS_OUT = "`make run` without KDIR builds a kernel that can, and boots it"
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,10 @@ def ensure(lane: str, tc: Toolchain) -> Kernel:
     """Returns the lane's kernel: the user's KDIR, or the lab's own, built first if need be."""
     if lane not in LANES:
         raise UsageError(f"there is no lane '{lane}', only {' and '.join(LANES)}")
-    if kdir := os.environ.get("KDIR"):
-        return from_kdir(Path(kdir), lane)
+    if kdir := env_path("KDIR"):
+        if reason := other_rustc(kdir, tc.rustc_version):
+            raise HostNotFit(reason)
+        return from_kdir(kdir, lane)
     if lane == "debug" and not tc.llvm_bin:
         raise HostNotFit(
             "the debug lane needs clang, ld.lld and llvm: KASAN works with Rust under clang alone"
@@ -110,15 +115,11 @@ def ensure(lane: str, tc: Toolchain) -> Kernel:
 
 def from_kdir(build: Path, lane: str) -> Kernel:
     """Returns the user's built tree as a kernel that can be booted; says what it lacks if not."""
-    build = build.expanduser().resolve()
+    if reason := unfit(build):
+        raise HostNotFit(reason)
     config = read_config(build / ".config")
-    if not config:
-        raise HostNotFit(f"KDIR={build} has no .config: give the folder of a built kernel")
-    if config.get("CONFIG_RUST") != "y":
-        raise HostNotFit(f"KDIR={build} was configured without CONFIG_RUST")
     for name, made_by in (
         ("Module.symvers", "make modules"),
-        ("rust/libkernel.rmeta", "make"),
         ("arch/x86/boot/bzImage", "make bzImage"),
         ("vmlinux", "make"),
     ):
@@ -133,6 +134,42 @@ def from_kdir(build: Path, lane: str) -> Kernel:
         key=_short(f"{build} {(build / 'vmlinux').stat().st_mtime_ns}"),
         from_user=True,
         clang=config.get("CONFIG_CC_IS_CLANG") == "y",
+    )
+
+
+def running_kernel_tree() -> Path:
+    """Returns where the build tree of the running kernel belongs."""
+    return Path("/lib/modules") / os.uname().release / "build"
+
+
+def unfit(kdir: Path) -> str | None:
+    """Says in one sentence why modules in Rust cannot be built for this tree; None if they can."""
+    config = read_config(kdir / ".config")
+    if not config:
+        return (
+            f"{kdir} is no built kernel tree: for a distribution's kernel install its headers"
+            f" (linux-headers-{os.uname().release}); {WAYS_OUT}"
+        )
+    if config.get("CONFIG_MODULES") != "y":
+        return f"the kernel of {kdir} has no loadable modules (CONFIG_MODULES); {WAYS_OUT}"
+    if config.get("CONFIG_RUST") != "y":
+        return f"the kernel of {kdir} was configured without CONFIG_RUST; {WAYS_OUT}"
+    if not (kdir / "rust/libkernel.rmeta").exists():
+        return (
+            f"{kdir} lacks rust/*.rmeta, the compiled Rust crates of the kernel, as packages of"
+            f" headers do; rustc would fail with E0463; {WAYS_OUT}"
+        )
+    return None
+
+
+def other_rustc(kdir: Path, rustc_version: str) -> str | None:
+    """Says in one sentence that a tree was built by another rustc; None if it was this one."""
+    theirs = built_by(kdir)
+    if not theirs or theirs == rustc_version:
+        return None
+    return (
+        f"{kdir} was built by '{theirs}', and here is '{rustc_version or 'no rustc'}'; rustc"
+        f" would fail with E0514; put the kernel's rustc into PATH; {WAYS_OUT}"
     )
 
 

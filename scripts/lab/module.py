@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import command, paths
 from lab.clean import PRODUCT
 from lab.errors import HostNotFit, LabError
-from lab.kernel import Kernel, read_config
+from lab.kernel import Kernel
 from lab.toolchain import Toolchain
 
 # What of the repository kbuild reads.
@@ -103,42 +103,3 @@ def refuse_awkward_paths(folder: Path) -> None:
                 f"kbuild cannot work in '{path}': the path of the sources and of the"
                 " cache must be without blanks, colons and per cent signs"
             )
-
-
-def running_kernel_tree() -> Path:
-    """Returns where the build tree of the running kernel belongs."""
-    return Path("/lib/modules") / os.uname().release / "build"
-
-
-WAYS_OUT = "`make run` builds a kernel that can and boots it; KDIR=DIR names another tree"
-
-
-def unfit(kdir: Path) -> str | None:
-    """Says in one sentence why modules in Rust cannot be built for this tree; None if they can."""
-    config = read_config(kdir / ".config")
-    if not config:
-        return (
-            f"{kdir} is no built kernel tree: for a distribution's kernel install its headers"
-            f" (linux-headers-{os.uname().release}); {WAYS_OUT}"
-        )
-    if config.get("CONFIG_MODULES") != "y":
-        return f"the kernel of {kdir} has no loadable modules (CONFIG_MODULES); {WAYS_OUT}"
-    if config.get("CONFIG_RUST") != "y":
-        return f"the kernel of {kdir} was configured without CONFIG_RUST; {WAYS_OUT}"
-    if not (kdir / "rust/libkernel.rmeta").exists():
-        return (
-            f"{kdir} lacks rust/*.rmeta, the compiled Rust crates of the kernel, as packages of"
-            f" headers do; rustc would fail with E0463; {WAYS_OUT}"
-        )
-    return None
-
-
-def other_rustc(kdir: Path, rustc_version: str) -> str | None:
-    """Says in one sentence that a tree was built by another rustc; None if it was this one."""
-    theirs = read_config(kdir / ".config").get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"')
-    if not theirs or theirs == rustc_version:
-        return None
-    return (
-        f"{kdir} was built by '{theirs}', and here is '{rustc_version or 'no rustc'}'; rustc"
-        f" would fail with E0514; put the kernel's rustc into PATH; {WAYS_OUT}"
-    )

@@ -12,19 +12,17 @@ from lab.errors import Exit, HostNotFit
 
 def user_tree() -> Path:
     """Returns the kernel tree that the user builds for: KDIR, else the running kernel's."""
-    kdir = os.environ.get("KDIR")
-    return Path(kdir).expanduser().resolve() if kdir else module.running_kernel_tree()
+    return toolchain.env_path("KDIR") or kernel.running_kernel_tree()
 
 
 def find_tools(kdir: Path) -> toolchain.Toolchain:
     """Returns the tools that built the tree; refuses a tree that takes no Rust modules."""
-    if reason := module.unfit(kdir):
+    if reason := kernel.unfit(kdir):
         raise HostNotFit(reason)
     config = kernel.read_config(kdir / ".config")
     want = {"module", "clang"} if config.get("CONFIG_CC_IS_CLANG") == "y" else {"module"}
-    text = config.get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"')
-    tc = toolchain.find(want=want, tree=kernel.source_of(kdir), rustc_text=text)
-    if reason := module.other_rustc(kdir, tc.rustc_version):
+    tc = toolchain.find(want=want, kdir=kdir)
+    if reason := kernel.other_rustc(kdir, tc.rustc_version):
         raise HostNotFit(reason)
     return tc
 

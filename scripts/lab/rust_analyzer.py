@@ -2,9 +2,7 @@
 """``make rust-analyzer``: writes rust-project.json, by which editors understand the module."""
 
 import argparse
-import os
 import subprocess
-from pathlib import Path
 
 from lab import kernel, modules, paths, toolchain
 from lab.errors import Exit
@@ -13,8 +11,7 @@ from lab.errors import Exit
 def main(argv: list[str]) -> int:
     """Describes the crates for KDIR's kernel, else for the lab's plain one."""
     argparse.ArgumentParser(prog="make rust-analyzer", description=__doc__).parse_args(argv)
-    if os.environ.get("KDIR"):
-        kdir = modules.user_tree()
+    if kdir := toolchain.env_path("KDIR"):
         tc = modules.find_tools(kdir)
     else:
         tc = toolchain.find(lane="plain", want={"kernel"})
@@ -23,5 +20,5 @@ def main(argv: list[str]) -> int:
     run = subprocess.run(command, env=tc.env(), check=False)
     if run.returncode:
         return Exit.BUILD_FAILED
-    print(Path(paths.ROOT / "rust-project.json"))
+    print(paths.ROOT / "rust-project.json")
     return Exit.PASSED

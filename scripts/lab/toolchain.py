@@ -173,10 +173,27 @@ def build_env(rust_bin: Path | None, llvm_bin: Path | None) -> dict[str, str]:
     return env
 
 
-def minimums(tree: Path | None) -> Mapping[str, Version]:
-    """Returns the oldest usable versions, by the kernel tree's own script if there is a tree."""
-    script = tree / "scripts/min-tool-version.sh" if tree else None
-    if not script or not script.exists():
+def env_path(name: str) -> Path | None:
+    """Returns the folder that the user names in an environment variable, if any."""
+    value = os.environ.get(name)
+    return Path(value).expanduser().resolve() if value else None
+
+
+def built_by(kdir: Path) -> str:
+    """Returns the ``rustc --version`` that a kernel was built with; empty if that is not said."""
+    try:
+        config = (kdir / ".config").read_text()
+    except OSError:
+        return ""
+    match = re.search(r'^CONFIG_RUSTC_VERSION_TEXT="(.*)"$', config, re.MULTILINE)
+    return match.group(1) if match else ""
+
+
+def minimums(*trees: Path | None) -> Mapping[str, Version]:
+    """Returns the oldest usable versions, by the script of the first kernel tree that has one."""
+    scripts = (tree / "scripts/min-tool-version.sh" for tree in trees if tree)
+    script = next((script for script in scripts if script.exists()), None)
+    if not script:
         return MINIMUM
     found: dict[str, Version] = {}
     for name, default in MINIMUM.items():
@@ -195,26 +212,28 @@ def find(
     *,
     lane: str | None = None,
     want: Iterable[str],
-    tree: Path | None = None,
-    rustc_text: str | None = None,
+    kdir: Path | None = None,
     install: bool = True,
 ) -> Toolchain:
     """Returns the tools for the purposes in ``want``, after installing what is missing.
 
-    ``tree`` is a kernel tree whose minimum versions count. ``rustc_text`` is the ``rustc
-    --version`` that a kernel was built with: that compiler is taken if it is there at all.
+    ``kdir`` is the built kernel tree that they are for, KDIR if it is not given: the compiler
+    that built it is taken if it is there at all. Its minimum versions count, or those of KSRC.
     With ``install`` off, what is missing is fatal, as with NO_INSTALL=1.
     """
+    kdir = kdir or env_path("KDIR")
+    minimum = minimums(kdir / "source" if kdir else None, kdir, env_path("KSRC"))
+    rustc_text = built_by(kdir) if kdir else None
     wants = set(want)
     needed = {tool for purpose in wants for tool in WANTS[purpose]}
     if "kernel" in wants and os.uname().machine != "x86_64":
         raise HostNotFit(f"the lab builds and boots x86_64 kernels; this is {os.uname().machine}")
     # With gcc the plain lane can do; without clang there is no KASAN for Rust.
     gcc_will_do = lane == "plain" and not packages.may_install()
-    survey = Survey(minimums(tree), rustc_text)
+    survey = Survey(minimum, rustc_text)
     if missing := survey.missing(needed, gcc_will_do):
         installed = packages.install(missing, survey.minimum, survey.passed_over, allowed=install)
-        survey = Survey(minimums(tree), rustc_text)
+        survey = Survey(minimum, rustc_text)
         if missing := survey.missing(needed, gcc_will_do):
             raise HostNotFit(
                 f"still not there after '{installed}': {', '.join(sorted(missing))}\n"
@@ -233,7 +252,6 @@ class Survey:
         self.passed_over: list[str] = []
         self.versions: dict[str, str] = {}
         self._found: dict[str, Path | None] = {}
-        self._llvm_bin: Path | None = None
 
     def get(self, tool: str) -> Path | None:
         """Returns where ``tool`` is, or None."""
@@ -276,7 +294,7 @@ class Survey:
 
     def rustc(self) -> Path | None:
         """Returns the best rustc: one with everything before one that only compiles kernels."""
-        fit: list[tuple[int, Path, str]] = []
+        fit: list[tuple[bool, bool, int, Path, str]] = []
         for rank, path in enumerate(_rustc_candidates()):
             text = first_line([str(path), "--version"])
             version = parse_version(text)
@@ -288,11 +306,10 @@ class Survey:
                 self.skip(path, f"{text}: lacks rust-src, from which the kernel builds core")
             else:
                 complete = all(_beside(path, tool) for tool in ("rustfmt", "clippy", "cargo"))
-                wanted = self.rustc_text == text
-                fit.append((rank - 1000 * complete - 10000 * wanted, path, text))
+                fit.append((self.rustc_text != text, not complete, rank, path, text))
         if not fit:
             return None
-        _, path, self.versions["rustc"] = min(fit)
+        *_, path, self.versions["rustc"] = min(fit)
         return path
 
     def beside_rustc(self, tool: str) -> Path | None:
@@ -305,7 +322,7 @@ class Survey:
         folders = dict.fromkeys(path.resolve().parent for path in _all_in_path("clang"))
         versioned = sorted(
             Path("/usr/lib").glob("llvm-*/bin"),
-            key=lambda folder: parse_version(folder.parent.name.replace("-", ".0.")),
+            key=lambda folder: parse_version(f"{folder.parent.name.removeprefix('llvm-')}.0"),
             reverse=True,
         )
         for folder in [*folders, *(f for f in versioned if f not in folders)]:

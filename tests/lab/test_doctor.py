@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import accel, doctor, kernel, module, packages, source
+from lab import accel, doctor, kernel, packages, source
 from lab.doctor import Mark
 from lab.errors import Exit
 from lab.packages import Packages
@@ -22,7 +22,7 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Packages, "known", lambda: Packages({"clang": "1:19.0"}))
     monkeypatch.setattr(packages, "_run_apt", lambda *_: pytest.fail("apt-get was run"))
     monkeypatch.setattr(accel, "DEVICE", tmp_path / "no-kvm")
-    monkeypatch.setattr(module, "running_kernel_tree", lambda: tmp_path / "no-tree")
+    monkeypatch.setattr(kernel, "running_kernel_tree", lambda: tmp_path / "no-tree")
     monkeypatch.setattr(kernel, "ROOM", 0)
     monkeypatch.setattr(source, "ROOM", 0)
 

@@ -209,7 +209,7 @@ def kdir(tmp_path: Path) -> Path:
 def test_a_tree_of_the_users_is_taken(kdir: Path) -> None:
     kern = kernel.from_kdir(kdir, "plain")
     assert (kern.build, kern.src, kern.from_user, kern.clang) == (kdir, kdir, True, True)
-    assert module.unfit(kdir) is None
+    assert kernel.unfit(kdir) is None
 
 
 def test_a_new_build_of_the_users_tree_is_another_kernel(kdir: Path) -> None:
@@ -219,11 +219,18 @@ def test_a_new_build_of_the_users_tree_is_another_kernel(kdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".config", "Module.symvers", "rust/libkernel.rmeta", "arch/x86/boot/bzImage"]
+    ("name", "sentence"),
+    [
+        (".config", "is no built kernel tree"),
+        ("rust/libkernel.rmeta", "E0463"),
+        ("Module.symvers", "has no Module.symvers"),
+        ("arch/x86/boot/bzImage", "has no arch/x86/boot/bzImage"),
+        ("vmlinux", "has no vmlinux"),
+    ],
 )
-def test_what_a_tree_lacks_is_named(kdir: Path, name: str) -> None:
+def test_what_a_tree_lacks_is_named(kdir: Path, name: str, sentence: str) -> None:
     (kdir / name).unlink()
-    with pytest.raises(HostNotFit, match=name):
+    with pytest.raises(HostNotFit, match=sentence):
         kernel.from_kdir(kdir, "plain")
 
 
@@ -238,15 +245,15 @@ def test_what_a_tree_lacks_is_named(kdir: Path, name: str) -> None:
 )
 def test_a_tree_that_takes_no_rust_modules(kdir: Path, damage: str, sentence: str) -> None:
     subprocess.run(damage, shell=True, cwd=kdir, check=True)
-    reason = module.unfit(kdir)
+    reason = kernel.unfit(kdir)
     assert reason
     assert sentence in reason
     assert "make run" in reason
 
 
 def test_a_tree_of_another_rustc(kdir: Path) -> None:
-    assert module.other_rustc(kdir, "rustc 1.90.0 (abc 2026-01-01)") is None
-    reason = module.other_rustc(kdir, "rustc 1.95.0")
+    assert kernel.other_rustc(kdir, "rustc 1.90.0 (abc 2026-01-01)") is None
+    reason = kernel.other_rustc(kdir, "rustc 1.95.0")
     assert reason
     assert "E0514" in reason
     assert "rustc 1.90.0" in reason
