@@ -28,7 +28,7 @@ impl Consumer {
         }
     }
 
-    /// Finds unread bytes, at most `most`.
+    /// Finds unread bytes, at most `most`, which is not 0.
     ///
     /// `None` if there are none. Fewer than `most` means that there are no more. The head, which is
     /// the writers' cache line, is loaded only if what is known of it does not allow `most`.

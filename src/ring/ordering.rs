@@ -14,19 +14,19 @@
 //! - [`Site::TailRelease`] pairs with [`Site::TailAcquire`]: whoever sees the new tail knows that
 //!   the reader has finished copying the bytes below it, so they may be overwritten.
 //!
-//! Sleep and wake (store buffering: each side stores, then loads what the other stores):
+//! Sleep and wake (store buffering: each side stores, then loads what the other stores). A waiter
+//! joins a queue, and then loads the positions, that of the other side last and behind a barrier:
 //!
-//! - [`Site::PublishedThenWaiters`] pairs with [`Site::EnqueuedThenPositions`]: either the writer
-//!   sees the waiter in the queue, or the waiter sees the new head.
-//! - [`Site::ReleasedThenWaiters`] pairs with [`Site::EnqueuedThenPositions`]: the same for the
-//!   tail.
+//! - [`Site::PublishedThenWaiters`] pairs with [`Site::TailThenHead`]: either the writer sees the
+//!   waiter in the queue, or the waiter sees the new head.
+//! - [`Site::ReleasedThenWaiters`] pairs with [`Site::HeadThenTail`]: either the reader sees the
+//!   waiter in the queue, or the waiter sees the new tail.
 //!
-//! Edges. A poller that sees the ring empty has seen some head and a tail that caught up with it.
-//! The writer that moves on from that very head must then see that tail, or it would take the
-//! ring for non-empty all along and wake nobody:
-//!
-//! - [`Site::TailThenHead`] pairs with [`Site::PublishedThenWaiters`].
-//! - [`Site::HeadThenTail`] pairs with [`Site::ReleasedThenWaiters`]: the same for a full ring.
+//! Edges. A poller that sees the ring empty has seen some head, and before it a tail that caught up
+//! with it. The writer that moves on from that very head must then see that tail, or it would take
+//! the ring for non-empty all along and wake nobody. The same two barriers see to it: what the
+//! waiter did and saw before its barrier the writer sees after its own, if the waiter missed the
+//! new head. Likewise for a full ring, with the two positions in each other's place.
 
 /// The name of an ordered access or of a barrier; see the list above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,8 @@ pub(crate) enum Site {
     PublishedThenWaiters,
     /// Between the store of the tail and the look at the writers' queues.
     ReleasedThenWaiters,
-    /// Between joining a queue and looking at the positions.
-    EnqueuedThenPositions,
-    /// Between the two loads of an observer of unread bytes.
+    /// Between joining a readers' queue, and the load of the tail, and the load of the head.
     TailThenHead,
-    /// Between the two loads of an observer of room.
+    /// Between joining a writers' queue, and the load of the head, and the load of the tail.
     HeadThenTail,
 }

@@ -101,7 +101,6 @@ impl Positions {
     /// A thread that wants to be woken must have joined a queue before it calls this; then an
     /// answer of 0 means that whoever publishes next will see it there.
     pub(crate) fn unread(&self) -> usize {
-        full_barrier(Site::EnqueuedThenPositions);
         let tail = self.tail.0.load_relaxed();
         full_barrier(Site::TailThenHead);
         let head = self.head.0.load_relaxed();
@@ -114,7 +113,6 @@ impl Positions {
     ///
     /// As for [`Positions::unread`], a thread that wants to be woken joins a queue first.
     pub(crate) fn room(&self) -> usize {
-        full_barrier(Site::EnqueuedThenPositions);
         let head = self.head.0.load_relaxed();
         full_barrier(Site::HeadThenTail);
         let tail = self.tail.0.load_relaxed();
@@ -144,7 +142,8 @@ impl Positions {
 
 /// Whether the position `a` is at or beyond the position `b`.
 ///
-/// The two are never further apart than two capacities, far less than half of what 64 bits count.
+/// The one may have moved on by any amount since the other was loaded, but by far less than half of
+/// what 64 bits count.
 #[inline]
 fn reached(a: u64, b: u64) -> bool {
     a.wrapping_sub(b) < 1 << 63

@@ -27,7 +27,7 @@ impl Producer {
         }
     }
 
-    /// Finds room for at least `least` and at most `most` bytes.
+    /// Finds room for at least `least` and at most `most` bytes, which is no less and not 0.
     ///
     /// `None` if fewer than `least` bytes are free. The tail, which is the readers' cache line, is
     /// loaded only if what is known of it does not allow `most`.
