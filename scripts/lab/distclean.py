@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     clean()
     cache = paths.cache()
     with ExitStack() as locks:
-        for lock in [*cache.glob("*/*.lock"), *cache.glob("**/lock")]:
+        for lock in [*cache.glob("*.lock"), *cache.glob("*/*.lock"), *cache.glob("**/lock")]:
             locks.enter_context(paths.locked(lock, f"what {lock} guards"))
         size = disk_usage(cache)
         shutil.rmtree(cache)
