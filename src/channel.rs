@@ -157,6 +157,8 @@ impl Channel {
             }
 
             if faulted {
+                // This may take long: whatever this thread was woken for is for others now.
+                ring::pass_on_to_writer(&self.positions, &self.writers);
                 let asked = most.min(end - written);
                 let present = from.fault_in(asked);
                 faults += 1;
@@ -216,6 +218,8 @@ impl Channel {
             }
 
             if copied < span.len {
+                // This may take long: whatever this thread was woken for is for others now.
+                ring::pass_on_to_reader(&self.positions, &self.readers);
                 faults += 1;
                 if to.fault_in(span.len - copied) == 0 || faults > FAULTS_MAX {
                     break Err(EFAULT);

@@ -78,8 +78,8 @@ pub(crate) fn wake_writers(positions: &Positions, released: Released, writers: &
     }
 }
 
-/// For a reader that leaves, whatever the reason: if it was woken for bytes that it has not taken,
-/// the next sleeper gets its wake-up.
+/// For a reader that leaves, whatever the reason, or that may be held up by user space: if it was
+/// woken for bytes that it has not taken, the next sleeper gets its wake-up.
 #[inline]
 pub(crate) fn pass_on_to_reader(positions: &Positions, readers: &impl Waiters) {
     if readers.has_sleepers() && positions.unread() > 0 {
@@ -87,8 +87,8 @@ pub(crate) fn pass_on_to_reader(positions: &Positions, readers: &impl Waiters) {
     }
 }
 
-/// For a writer that leaves, whatever the reason: if it has left room, the next sleeper that fits
-/// gets its wake-up.
+/// For a writer that leaves, whatever the reason, or that may be held up by user space: if it has
+/// left room, the next sleeper that fits gets its wake-up.
 #[inline]
 pub(crate) fn pass_on_to_writer(positions: &Positions, writers: &impl Waiters) {
     if writers.has_sleepers() {
