@@ -28,8 +28,9 @@ from lab.task import Task, write_initramfs
 
 CHUNK = 1 << 16
 OUTPUTS = (Port.STDOUT, Port.STDERR, Port.RESULTS, Port.KLOG)
-# How long the answer to a SysRq may take to come over the console.
-SECONDS_TO_ANSWER = 4.0
+# The answer to a SysRq comes over the console, slowly. It has ended when nothing more comes.
+SECONDS_OF_SILENCE = 2.0
+SECONDS_FOR_BREAK = 0.5
 
 # The phase that begins with a record of the guest.
 PHASES = {"kernel": "load", "command": "command", "exit": "unload"}
@@ -39,10 +40,10 @@ PHASES = {"kernel": "load", "command": "command", "exit": "unload"}
 class Limits:
     """How many seconds each phase may take. None is for ever."""
 
-    boot: float  # until the guest's init runs
-    load: float  # loading the module, with its KUnit suites
+    boot: float | None  # until the guest's init runs
+    load: float | None  # loading the module, with its KUnit suites
     command: float | None
-    unload: float  # unloading the module, and looking for leaks
+    unload: float | None  # unloading the module, and looking for leaks
 
     def of(self, phase: str) -> float | None:
         """Returns the limit of a phase."""
@@ -171,7 +172,7 @@ class _Run:
         self._stack = stack
         self._nonce = secrets.token_hex(16)
         self._record = Record(self._nonce, self._heard)
-        self._streams = {port: Stream(self._nonce) for port in self._expected()}
+        self._streams = {port: Stream(self._nonce) for port in OUTPUTS}
         self._collected = {port: bytearray() for port in OUTPUTS}
         self._console = bytearray()
         self._console_when_overdue: int | None = None
@@ -234,7 +235,7 @@ class _Run:
             facts=self._record.facts,
             console=console.decode(errors="replace"),
             outputs={port: data.decode(errors="replace") for port, data in self._collected.items()},
-            torn=frozenset(port for port, stream in self._streams.items() if not stream.complete),
+            torn=frozenset(port for port in self._expected() if not self._streams[port].complete),
             overdue=self._overdue,
             status=self._qemu.wait(),
             complaint=(self._log / "qemu.log").read_text(errors="replace"),
@@ -270,9 +271,12 @@ class _Run:
         for sysrq in (b"l", b"t"):
             # A break on the console makes a SysRq of the next character.
             self._ours[qemu.MONITOR].send(f"chardev-send-break {qemu.CONSOLE}\n".encode())
-            self._wait(0.5)
+            self._wait(SECONDS_FOR_BREAK)
             self._ours[qemu.CONSOLE].send(sysrq)
-            self._wait(SECONDS_TO_ANSWER)
+            length = -1
+            while length != len(self._console):
+                length = len(self._console)
+                self._wait(SECONDS_OF_SILENCE)
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -280,7 +284,7 @@ class _Run:
             self._step(left)
 
     def _expected(self) -> list[Port]:
-        """Returns the outputs that this task has."""
+        """Returns the outputs that the guest has to close."""
         expected = [Port.KLOG]
         if self._task.command is not None and not self._task.terminal:
             expected += [Port.STDOUT, Port.STDERR]
@@ -289,7 +293,10 @@ class _Run:
         return expected
 
     def _connect(self) -> dict[str, socket.socket]:
-        """Makes the guest's ports and returns their other ends, by name, for QEMU."""
+        """Makes the guest's ports and returns their other ends, by name, for QEMU.
+
+        The guest sees them appear in this order, and waits for the last.
+        """
         theirs: dict[str, socket.socket] = {}
 
         def port(name: str) -> int:
@@ -309,12 +316,12 @@ class _Run:
             _Flow(port(qemu.MONITOR), None, unchanged),
             _Flow(port(Port.RECORD.name), None, self._record.feed),
         ]
+        stdin = port(Port.STDIN.name)
         targets = {Port.STDOUT: self._wiring.stdout, Port.STDERR: self._wiring.stderr}
         for output, stream in self._streams.items():
             target = targets.get(output)
             feed = self._collector(output) if target is None else stream.feed
             self._from_guest.append(_Flow(port(output.name), target, feed))
-        stdin = port(Port.STDIN.name)
         if self._wiring.stdin is None:
             end_of_input()
         else:
@@ -343,6 +350,8 @@ class _Run:
 
     def _heard(self, key: str) -> None:
         """Takes note of a step that the guest has made."""
+        with (self._log / "record").open("a") as log:
+            log.write(f"{time.monotonic() - self._began:8.3f} {key} {self._record.facts[key]}\n")
         if key in PHASES:
             self._phase = PHASES[key]
             self._phase_began = time.monotonic()
@@ -354,8 +363,11 @@ class _Run:
 
     def _answer(self) -> None:
         """Lets the guest go when everything has arrived, and not before."""
-        complete = self._record.complete and all(s.complete for s in self._streams.values())
-        if complete and not self._answered:
+        # What is lost will not come, however long one waits.
+        streams = "lost" in self._record.facts or all(
+            self._streams[port].complete for port in self._expected()
+        )
+        if self._record.complete and streams and not self._answered and not self._overdue:
             self._answered = True
             self._ours[Port.RECORD.name].send(b"done\n")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What it takes to boot a lane: tools, kernel, accelerator, and how long all may take."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from lab.toolchain import Toolchain
 NAMES = ("plain", "debug")
 MEMORY_MIB = {"plain": 1024, "debug": 2048}
 # Seconds that the lab itself needs under TCG on a slow host, by lane; KVM needs a fraction.
-PATIENCE = {"plain": 60.0, "debug": 240.0}
+PATIENCE = {"plain": 120.0, "debug": 480.0}
 KVM_FRACTION = 0.5
 # What a kernel of the user's own may lack, and no guest can do without.
 NEEDED = ("CONFIG_BLK_DEV_INITRD", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_VIRTIO_CONSOLE",
@@ -54,13 +54,17 @@ class Lane:
 
     def limits(self, command: float | None) -> Limits:
         """Returns how long the phases of a guest may take; the command's time is as given."""
-        patience = PATIENCE[self.name] * (KVM_FRACTION if self.accel == "kvm" else 1)
+        patience = self.scaled(PATIENCE[self.name])
         return Limits(boot=patience, load=patience, command=command, unload=patience)
 
+    def scaled(self, seconds: float) -> float:
+        """Returns what these seconds under TCG are with this lane's accelerator."""
+        return seconds * (KVM_FRACTION if self.accel == "kvm" else 1)
 
-def prepare(name: str) -> Lane:
+
+def prepare(name: str, want: Collection[str] = ()) -> Lane:
     """Gets the tools and the kernel of a lane, and finds out how to emulate it."""
-    tools = toolchain.find(lane=name, want={"kernel", "boot"})
+    tools = toolchain.find(lane=name, want={"kernel", "boot", *want})
     built = kernel.ensure(name, tools)
     config = kernel.read_config(built.build / ".config")
     for symbol in NEEDED:

@@ -58,8 +58,11 @@ def write_initramfs(file: BinaryIO, task: Task, nonce: str) -> None:
         archive.file(f"lib/{task.module.name}", task.module, 0o644)
     if task.extra:
         archive.tree("extra", task.extra)
+    archive.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    archive.text("etc/group", "root:x:0:\n")
     archive.file("init", SCRIPTS / "init", 0o755)
     archive.file("lab/lib.sh", SCRIPTS / "lib.sh", 0o644)
+    archive.file("lab/demo", SCRIPTS / "demo", 0o644)
     archive.text("lab/spec", _spec(task, nonce), 0o600)
     if task.command is not None:
         archive.text("lab/command", task.command)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lab import decode, lane, logs, terminal, verdict
-from lab.boot import Wiring, boot
+from lab.boot import Limits, Wiring, boot
 from lab.errors import Exit
 from lab.task import Task
 
@@ -75,8 +75,13 @@ def main(argv: list[str]) -> int:
     return run(lane.prepare(options.lane), options, " ".join(options.command))
 
 
-def run(where: lane.Lane, options: argparse.Namespace, command: str) -> int:
-    """Runs ``command`` in a guest of the lane."""
+def run(
+    where: lane.Lane,
+    options: argparse.Namespace,
+    command: str,
+    gdb: tuple[str, ...] = (),
+) -> int:
+    """Runs ``command`` in a guest of the lane; with QEMU arguments ``gdb`` it waits for that."""
     interactive = terminal.is_interactive()
     task = Task(
         busybox=where.tools.tool("busybox"),
@@ -95,10 +100,13 @@ def run(where: lane.Lane, options: argparse.Namespace, command: str) -> int:
         console=2 if options.console else None,
     )
     timeout = (0.0 if interactive else TIMEOUT) if options.timeout is None else options.timeout
-    limits = where.limits(timeout or None)
+    limits = Limits(None, None, None, None) if gdb else where.limits(timeout or None)
+    # gdb knows the addresses that the kernel was linked for.
+    append = (*task.append(), "nokaslr") if gdb else task.append()
+    machine = where.machine(append, gdb)
     log = logs.new(f"{where.name}-vm")
     try:
-        outcome = boot(where.machine(task.append()), task, limits, log, wiring)
+        outcome = boot(machine, task, limits, log, wiring)
     except KeyboardInterrupt:
         print(f"vm: interrupted; logs: {log}", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -166,7 +166,7 @@ def test_a_guest_that_stops_in_a_phase_hangs(
     task: Task, play: Callable[..., Outcome], before: list[Step], phase: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("lab.boot.SECONDS_TO_ANSWER", 0.1)
+    monkeypatch.setattr("lab.boot.SECONDS_OF_SILENCE", 0.1)
     seconds = {"boot": 20.0, "load": 20.0, "command": 20.0, "unload": 20.0, phase: 1.0}
     began = time.monotonic()
     outcome = play([*before, ["sleep", 60]], Limits(**seconds))
@@ -180,7 +180,7 @@ def test_a_guest_that_stops_in_a_phase_hangs(
 def test_what_a_hanging_guest_is_made_to_say_is_logged_and_not_judged(
     task: Task, play: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.boot.SECONDS_TO_ANSWER", 2)
+    monkeypatch.setattr("lab.boot.SECONDS_OF_SILENCE", 2)
     transcript: list[Step] = [["console", "quiet\n"], ["sleep", 2], ["console", "Call Trace:\n"]]
     outcome = play([*transcript, ["sleep", 60]], Limits(1, 1, 1, 1))
     assert outcome.console == "quiet\n"

@@ -29,8 +29,8 @@ set_up() {
 	ln -s fd/0 /dev/stdin
 	ln -s fd/1 /dev/stdout
 	ln -s fd/2 /dev/stderr
-	# The kernel announces the ports one after the other, while it boots us.
-	while [ ! -e "$RECORD" ] || [ ! -e "$KLOG" ]; do
+	# The ports appear one after the other, this one as the last.
+	while [ ! -e "$KLOG" ]; do
 		usleep 10000
 	done
 	exec 3<>"$RECORD"
@@ -74,16 +74,17 @@ command_in_cgroup() {
 # allow. Each output ends with the nonce, so that the host knows that it has all of it.
 run_command() {
 	mkfifo /run/in /run/out /run/err
-	{ cat /run/out; echo "$NONCE"; } >"$STDOUT" &
+	{ cat /run/out && echo "$NONCE"; } >"$STDOUT" &
 	stdout=$!
-	{ cat /run/err; echo "$NONCE"; } >"$STDERR" &
+	{ cat /run/err && echo "$NONCE"; } >"$STDERR" &
 	stderr=$!
 	cat "$STDIN" >/run/in &
 	stdin=$!
 	command_in_cgroup </run/in >/run/out 2>/run/err
 	code=$?
 	kill "$stdin" 2>/dev/null
-	wait "$stdout" "$stderr"
+	wait "$stdout" || say lost stdout
+	wait "$stderr" || say lost stderr
 	say exit "$code"
 }
 
