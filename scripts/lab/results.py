@@ -2,7 +2,7 @@
 """The results of a whole test run: printed as they come, summed up, and kept as JUnit XML."""
 
 import sys
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -56,11 +56,11 @@ class Results:
 
     def write_junit(self, path: Path) -> None:
         """Writes the results in the form that CI systems read."""
-        root = ElementTree.Element("testsuites")
+        root = ET.Element("testsuites")
         for suite in dict.fromkeys(suite for suite, _ in self.tests):
             results = [result for name, result in self.tests if name == suite]
             counts = Counter(result.status for result in results)
-            element = ElementTree.SubElement(
+            element = ET.SubElement(
                 root,
                 "testsuite",
                 name=suite,
@@ -69,16 +69,14 @@ class Results:
                 skipped=str(counts[Status.SKIPPED]),
             )
             for result in results:
-                case = ElementTree.SubElement(
-                    element, "testcase", classname=suite, name=result.name
-                )
+                case = ET.SubElement(element, "testcase", classname=suite, name=result.name)
                 if result.status is Status.FAILED:
-                    failure = ElementTree.SubElement(case, "failure")
+                    failure = ET.SubElement(case, "failure")
                     failure.text = _printable("\n".join(result.diagnostics))
                 elif result.status is Status.SKIPPED:
-                    ElementTree.SubElement(case, "skipped", message=_printable(result.reason))
-        ElementTree.indent(root)
-        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+                    ET.SubElement(case, "skipped", message=_printable(result.reason))
+        ET.indent(root)
+        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
     def _diagnose(self, lines: Sequence[str]) -> None:
         left_out = len(lines) - SHOWN_LINES

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+"""``make test``: all tests, on the host and in a guest of each lane.
+
+LANE=plain|debug runs the guests of one lane alone, ONLY=PATTERN the tests with such a name.
+The last line is always ``N passed, N failed, N skipped``.
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from lab import cargo, kunit, lane, logs, pytools, selftest, suite, toolchain
+from lab.errors import Exit, UsageError
+from lab.ktap import Status
+from lab.lane import Lane
+from lab.report import say
+from lab.results import Results, matches
+from lab.suite import SuiteRun
+from lab.task import Task
+
+PROGRAM = "ringdev-tests"
+
+# Seconds that all user tests together may take under TCG. Each test has a deadline of its own,
+# kept by the program; this is for the guest in which not even that works.
+PATIENCE = {"plain": 900.0, "debug": 2400.0}
+
+
+def main(argv: list[str]) -> int:
+    """The verb ``test``."""
+    parser = argparse.ArgumentParser(prog="make test", description=__doc__)
+    parser.add_argument("--lane", default=os.environ.get("LANE", ""))
+    parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
+    options = parser.parse_args(argv)
+    if options.lane not in ("", *lane.NAMES):
+        raise UsageError(f"LANE={options.lane}: there are {' and '.join(lane.NAMES)}")
+
+    log = logs.new("test")
+    run = _TestRun(options.only)
+    try:
+        # LANE= asks for that lane's guests.
+        if not options.lane:
+            run.on_host()
+        for name in [options.lane] if options.lane else lane.NAMES:
+            run.in_lane(name)
+    finally:
+        run.results.write_junit(log / "junit.xml")
+    if not run.results.tests:
+        raise UsageError(f"there is no test whose name has '{options.only}' in it")
+    say(f"results: {log}/junit.xml")
+    run.results.close()
+    return run.code()
+
+
+class _TestRun:
+    """One call of ``make test``."""
+
+    def __init__(self, only: str) -> None:
+        self.results = Results()
+        self._only = only
+        self._codes: list[Exit] = []
+
+    def on_host(self) -> None:
+        """Runs the tests that need no guest."""
+        tools = toolchain.find(want={"host-tests"})
+        for name, found in cargo.host_tests(tools, self._only):
+            if found:
+                self.results.add(name, found)
+        name, found = pytools.tests(tools, self._only)
+        if found:
+            self.results.add(name, found)
+
+    def in_lane(self, name: str) -> None:
+        """Runs the tests that need a guest of this lane."""
+        cases = [case for case in kunit.cases() if matches(case, self._only)]
+        where = lane.prepare(name, {"guest"})
+        programs = cargo.guest_programs(where.tools)
+        tests = self._list(programs[PROGRAM])
+        reds = selftest.cases(name, self._only)
+        if cases:
+            say(f"{name}: KUnit")
+            self._add(f"kunit ({name})", self._kunit(where, cases))
+        if tests:
+            say(f"{name}: {len(tests)} user tests")
+            task = Task(
+                busybox=where.tools.tool("busybox"),
+                module=where.module(kunit=False),
+                command=shlex.join([PROGRAM, "--lane", name, *self._pattern()]),
+                programs={PROGRAM: programs[PROGRAM]},
+            )
+            limits = where.limits(where.scaled(PATIENCE[name]))
+            self._add(f"user ({name})", suite.run(where, task, tests, limits))
+        if reds:
+            say(f"{name}: {len(reds)} guests that have to come out red")
+            self.results.add(f"selftest ({name})", selftest.run(where, reds))
+
+    def code(self) -> Exit:
+        """Returns the exit code of the whole."""
+        if self._codes:
+            return self._codes[0]
+        return Exit.TESTS_FAILED if self.results.count(Status.FAILED) else Exit.PASSED
+
+    def _kunit(self, where: Lane, cases: list[str]) -> SuiteRun:
+        # A module runs all of its suites. With ONLY=, those that are not meant are left out
+        # afterwards; that they ran does no harm.
+        task = Task(
+            busybox=where.tools.tool("busybox"), module=where.module(kunit=True), kunit=True
+        )
+        run = suite.run(where, task, kunit.cases(), where.limits(None))
+        run.results = [result for result in run.results if result.name in cases]
+        return run
+
+    def _list(self, program: Path) -> list[str]:
+        """Asks the test program for its tests. It is static, and asking needs no device."""
+        command = [str(program), "--list", *self._pattern()]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True)
+        return listing.stdout.split()
+
+    def _pattern(self) -> list[str]:
+        return ["--only", self._only] if self._only else []
+
+    def _add(self, name: str, run: SuiteRun) -> None:
+        self.results.add(name, run.all_results())
+        if run.code is not Exit.PASSED:
+            self._codes.append(run.code)
