@@ -17,24 +17,32 @@ use nix::fcntl::OFlag;
 pub const TESTS: &[Test] = &[
     test!(epoll_level_reports_until_it_is_no_longer_so).small(),
     test!(epoll_level_is_woken).small(),
-    test!(epoll_edge_reports_once),
-    test!(epoll_edge_reports_what_is_there_when_added).small(),
-    test!(epoll_edge_comes_with_every_write_drained_or_not),
-    test!(epoll_edge_comes_with_every_write_to_a_sleeper),
-    test!(epoll_edge_for_writers_comes_when_a_full_ring_is_read).small(),
-    test!(epoll_edge_for_writers_comes_with_every_read).small(),
-    test!(epoll_edge_on_one_side_does_not_disturb_the_other).small(),
-    test!(epoll_edge_is_seen_by_every_set),
-    test!(epoll_modify_rearms),
+    test!(epoll_edge_reports_once).alone(),
+    test!(epoll_edge_reports_what_is_there_when_added)
+        .alone()
+        .small(),
+    test!(epoll_edge_comes_with_every_write_drained_or_not).alone(),
+    test!(epoll_edge_comes_with_every_write_to_a_sleeper).alone(),
+    test!(epoll_edge_for_writers_comes_when_a_full_ring_is_read)
+        .alone()
+        .small(),
+    test!(epoll_edge_for_writers_comes_with_every_read)
+        .alone()
+        .small(),
+    test!(epoll_edge_on_one_side_does_not_disturb_the_other)
+        .alone()
+        .small(),
+    test!(epoll_edge_is_seen_by_every_set).alone(),
+    test!(epoll_modify_rearms).alone(),
     test!(epoll_oneshot_is_silent_until_rearmed),
-    test!(epoll_exclusive_wakes_a_sleeper),
-    test!(epoll_exclusive_does_not_wake_the_whole_herd),
-    test!(epoll_exclusive_and_ordinary_sleepers_mix),
+    test!(epoll_exclusive_wakes_a_sleeper).alone(),
+    test!(epoll_exclusive_does_not_wake_the_whole_herd).alone(),
+    test!(epoll_exclusive_and_ordinary_sleepers_mix).alone(),
     test!(epoll_nested_sets_report),
     test!(epoll_of_a_duplicate_outlives_the_original),
-    test!(epoll_set_forgets_a_closed_endpoint),
+    test!(epoll_set_forgets_a_closed_endpoint).alone(),
     test!(epoll_set_does_not_hold_the_module).loads_modules(),
-    test!(epoll_set_closed_first_leaves_the_endpoint_alone),
+    test!(epoll_set_closed_first_leaves_the_endpoint_alone).alone(),
 ];
 
 const IN: EpollFlags = EpollFlags::EPOLLIN;

@@ -7,7 +7,9 @@
 //! a crash, a kill or a hang costs one `not ok` and never a line of the report. What a test
 //! opens, maps and spawns therefore lives until that process ends: tests clean up nothing.
 //!
-//! Before each test the module is loaded anew, so every test starts with an empty ring.
+//! Every test starts with an empty ring that nobody else has open. The module is loaded anew
+//! where a test wants other parameters than the one before, or wants to be alone with it,
+//! and after a failure. It is not loaded anew for each, as that would take most of the time.
 
 use std::fmt::{self, Display};
 use std::fs::{self, File};
@@ -59,6 +61,7 @@ pub struct Test {
     body: fn(),
     params: &'static str,
     needs: Option<fn() -> Result<(), &'static str>>,
+    alone: bool,
     loads_modules: bool,
     seconds: u64,
 }
@@ -71,12 +74,13 @@ impl Test {
             body,
             params: "",
             needs: None,
+            alone: false,
             loads_modules: false,
             seconds: 20,
         }
     }
 
-    /// Loads the module with these parameters before the test.
+    /// Wants the module loaded with these parameters.
     pub const fn params(self, params: &'static str) -> Self {
         Self { params, ..self }
     }
@@ -95,6 +99,15 @@ impl Test {
         }
     }
 
+    /// Wants the module loaded for this test alone. So must tests that ask for edges: from
+    /// then on the ring wakes pollers more often, which could hide a mistake from others.
+    pub const fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
+    }
+
     /// Says that the test loads and unloads the module itself, for which the module speaks to
     /// the kernel log. Splats fail such a test too.
     pub const fn loads_modules(self) -> Self {
@@ -107,6 +120,11 @@ impl Test {
     /// A longer deadline, in seconds of the plain lane.
     pub const fn seconds(self, seconds: u64) -> Self {
         Self { seconds, ..self }
+    }
+
+    /// What tests are sorted by, so that the module is loaded less often.
+    pub fn load_order(&self) -> &'static str {
+        self.params
     }
 
     fn deadline(&self) -> Duration {
@@ -165,7 +183,10 @@ pub fn run(tests: &[Test], lane: Lane) -> ExitCode {
     let adopted = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     Errno::result(adopted).expect("become the reaper of the tests' processes");
 
-    let mut log = KernelLog::open().expect("open /dev/kmsg");
+    let mut runner = Runner {
+        log: KernelLog::open().expect("open /dev/kmsg"),
+        loaded: None,
+    };
     let mut failed = 0;
 
     println!("KTAP version 1");
@@ -173,7 +194,7 @@ pub fn run(tests: &[Test], lane: Lane) -> ExitCode {
     for (index, test) in tests.iter().enumerate() {
         let number = index + 1;
         let started = Instant::now();
-        let (verdict, notes) = run_one(test, &mut log);
+        let (verdict, notes) = runner.run(test);
         for line in notes.lines() {
             println!("# {line}");
         }
@@ -205,34 +226,58 @@ pub fn run(tests: &[Test], lane: Lane) -> ExitCode {
     }
 }
 
-fn run_one(test: &Test, log: &mut KernelLog) -> (Verdict, String) {
-    if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
-        let verdict = match lane() {
-            Lane::Plain => Verdict::Skipped(missing),
-            Lane::Debug => Verdict::Failed(format!("the debug kernel must have it: {missing}")),
-        };
-        return (verdict, String::new());
-    }
-    if let Err(error) = module::reload(test.params) {
-        let reason = format!("cannot load the module with \"{}\": {error}", test.params);
-        return (Verdict::Failed(reason), String::new());
-    }
-    log.skip_to_end();
+struct Runner {
+    log: KernelLog,
+    /// The parameters that the module is loaded with, if that can be relied on.
+    loaded: Option<&'static str>,
+}
 
-    let (outcome, notes) = run_process(test);
-    let complaints = log.complaints(!test.loads_modules);
+impl Runner {
+    fn run(&mut self, test: &Test) -> (Verdict, String) {
+        if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
+            let verdict = match lane() {
+                Lane::Plain => Verdict::Skipped(missing),
+                Lane::Debug => Verdict::Failed(format!("the debug kernel must have it: {missing}")),
+            };
+            return (verdict, String::new());
+        }
+        if let Err(reason) = self.prepare(test) {
+            return (Verdict::Failed(reason), String::new());
+        }
 
-    let mut reasons = Vec::new();
-    if let Err(reason) = outcome {
-        reasons.push(reason);
+        let (outcome, notes) = run_process(test);
+
+        let mut reasons = Vec::new();
+        if let Err(reason) = outcome {
+            reasons.push(reason);
+        }
+        for line in self.log.complaints(!test.loads_modules) {
+            reasons.push(format!("in the kernel log: {line}"));
+        }
+        if test.alone || test.loads_modules || !reasons.is_empty() {
+            self.loaded = None;
+        }
+        if reasons.is_empty() {
+            (Verdict::Passed, notes)
+        } else {
+            (Verdict::Failed(reasons.join("\n")), notes)
+        }
     }
-    for line in complaints {
-        reasons.push(format!("in the kernel log: {line}"));
-    }
-    if reasons.is_empty() {
-        (Verdict::Passed, notes)
-    } else {
-        (Verdict::Failed(reasons.join("\n")), notes)
+
+    /// Sees to it that the test finds the module loaded as it wants, and the ring empty.
+    fn prepare(&mut self, test: &Test) -> Result<(), String> {
+        if self.loaded == Some(test.params) && !test.alone {
+            module::await_unused()?;
+            module::empty_ring()?;
+        } else {
+            self.loaded = None;
+            module::reload(test.params).map_err(|error| {
+                format!("cannot load the module with \"{}\": {error}", test.params)
+            })?;
+            self.loaded = Some(test.params);
+        }
+        self.log.skip_to_end();
+        Ok(())
     }
 }
 

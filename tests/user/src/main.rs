@@ -3,7 +3,7 @@
 //! The user space conformance tests of ringdev.
 //!
 //! One static program that runs as root in the guest. It expects the module at
-//! `/lib/ringdev.ko`, loads it anew for each test, and prints KTAP:
+//! `/lib/ringdev.ko`, loads it as the tests want it, and prints KTAP:
 //!
 //!     ringdev-tests [--lane plain|debug] [--only PATTERN]...
 //!     ringdev-tests --list
@@ -125,15 +125,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let chosen: Vec<Test> = SUBJECTS
-        .into_iter()
-        .flatten()
-        .filter(|test| {
+    let mut chosen: Vec<Test> = Vec::new();
+    for subject in SUBJECTS {
+        let mut tests = subject.to_vec();
+        tests.retain(|test| {
             let only = &arguments.only;
             only.is_empty() || only.iter().any(|pattern| selects(pattern, test.name))
-        })
-        .copied()
-        .collect();
+        });
+        tests.sort_by_key(Test::load_order);
+        chosen.extend(tests);
+    }
     if arguments.list {
         for test in chosen {
             println!("{}", test.name);

@@ -4,6 +4,8 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -73,6 +75,20 @@ pub fn reload(params: &str) -> Result<(), String> {
     match load(params) {
         Ok(()) => Ok(()),
         Err(error) => Err(format!("finit_module: {}", describe(error))),
+    }
+}
+
+/// Throws away what is in the ring.
+pub fn empty_ring() -> Result<(), String> {
+    let ring = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(NODE);
+    let mut ring = ring.map_err(|error| format!("open {NODE}: {error}"))?;
+    match io::copy(&mut ring, &mut io::sink()) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(format!("empty the ring: {error}")),
+        Ok(_) => Err("a read of the ring saw an end".to_owned()),
     }
 }
 

@@ -221,7 +221,7 @@ fn sigkill_ends_an_epoll_wait() {
     let ring = Endpoint::both();
     Process::asleep_in(Call::EPOLL_WAIT, || {
         let set = Epoll::new(EpollCreateFlags::empty()).expect("epoll_create1");
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, 0);
         set.add(ring, event).expect("add");
         let _ = set.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE);
     })

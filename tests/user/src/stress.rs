@@ -24,10 +24,19 @@ use crate::stream::{assert_pattern, run_at};
 use crate::task::{Task, on_signal};
 
 pub const TESTS: &[Test] = &[
-    test!(no_wake_up_is_lost_blocking).small().seconds(120),
-    test!(no_wake_up_is_lost_poll).small().seconds(120),
-    test!(no_wake_up_is_lost_epoll_level).small().seconds(120),
-    test!(no_wake_up_is_lost_epoll_edge).small().seconds(120),
+    test!(no_wake_up_is_lost_blocking)
+        .alone()
+        .small()
+        .seconds(120),
+    test!(no_wake_up_is_lost_poll).alone().small().seconds(120),
+    test!(no_wake_up_is_lost_epoll_level)
+        .alone()
+        .small()
+        .seconds(120),
+    test!(no_wake_up_is_lost_epoll_edge)
+        .alone()
+        .small()
+        .seconds(120),
     test!(no_wake_up_is_lost_epoll_exclusive)
         .small()
         .seconds(120),
@@ -267,9 +276,9 @@ fn hand_over(kind: Kind, count: u64, largest: u64, readers: usize) {
 /// The three ways in which ends meet: each write fills the ring and each read empties it;
 /// the reader is the quicker; the writer is the quicker.
 fn check_wake_ups(kind: Kind, readers: usize) {
-    hand_over(kind, by_lane(50_000, 4_000), SMALL as u64, readers);
-    hand_over(kind, by_lane(150_000, 6_000), 600, readers);
-    hand_over(kind, by_lane(800_000, 30_000), 16, readers);
+    hand_over(kind, by_lane(20_000, 2_000), SMALL as u64, readers);
+    hand_over(kind, by_lane(80_000, 5_000), 600, readers);
+    hand_over(kind, by_lane(900_000, 30_000), 16, readers);
 }
 
 fn no_wake_up_is_lost_blocking() {

@@ -28,7 +28,7 @@ pub const TESTS: &[Test] = &[
     test!(uring_nowait_is_eagain).small(),
     test!(uring_poll_completes_when_data_comes),
     test!(uring_poll_for_room_completes_when_there_is).small(),
-    test!(uring_multishot_poll_reports_every_write),
+    test!(uring_multishot_poll_reports_every_write).alone(),
     test!(uring_linked_write_then_read),
     test!(uring_pending_read_can_be_cancelled),
     test!(uring_cancelled_reads_leave_their_wake_up_to_others),
