@@ -1,5 +1,5 @@
-# shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
 #
 # The steps of the guest's init, in the order in which it takes them. The numbers of the
 # virtio serial ports are those of scripts/lab/qemu.py.
