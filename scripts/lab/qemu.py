@@ -68,7 +68,7 @@ class Machine:
         command = [
             str(self.qemu),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-            *("-machine", "pc,usb=off,vmport=off", "-accel", accel),
+            *("-machine", "q35,usb=off,vmport=off", "-accel", accel),
             *("-cpu", cpu, "-smp", str(cpus), "-m", f"{self.memory_mib}M"),
             *("-kernel", str(self.image), "-initrd", initramfs),
             *("-append", " ".join(self._kernel_command_line())),
