@@ -57,3 +57,66 @@ impl Capacity {
         (self.bytes() / 4).max(Self::ATOMIC_WRITE)
     }
 }
+
+#[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]
+#[cfg_attr(
+    CONFIG_RINGDEV_KUNIT_TEST,
+    kernel::macros::kunit_tests(ringdev_capacity)
+)]
+mod tests {
+    use super::*;
+
+    const PAGE_SIZE: u64 = 4096;
+
+    #[test]
+    fn smallest_and_largest() {
+        assert!(Capacity::new(PAGE_SIZE, PAGE_SIZE).is_some());
+        assert!(Capacity::new(Capacity::MAX, PAGE_SIZE).is_some());
+        assert!(Capacity::new(PAGE_SIZE / 2, PAGE_SIZE).is_none());
+        assert!(Capacity::new(Capacity::MAX * 2, PAGE_SIZE).is_none());
+        assert!(Capacity::new(0, PAGE_SIZE).is_none());
+        assert!(Capacity::new(1 << 63, PAGE_SIZE).is_none());
+    }
+
+    #[test]
+    fn no_less_than_a_page() {
+        assert!(Capacity::new(32 << 10, 64 << 10).is_none());
+        assert!(Capacity::new(64 << 10, 64 << 10).is_some());
+    }
+
+    #[test]
+    fn powers_of_two_only() {
+        assert!(Capacity::new(3 * PAGE_SIZE, PAGE_SIZE).is_none());
+        assert!(Capacity::new(2 * PAGE_SIZE - 1, PAGE_SIZE).is_none());
+        assert!(Capacity::new(2 * PAGE_SIZE + 1, PAGE_SIZE).is_none());
+        assert!(Capacity::new(u64::MAX, PAGE_SIZE).is_none());
+    }
+
+    #[test]
+    fn offset_wraps_with_the_position() -> Result<(), ()> {
+        let capacity = Capacity::new(8192, PAGE_SIZE).ok_or(())?;
+        assert_eq!(capacity.bytes(), 8192);
+        assert_eq!(capacity.offset(0), 0);
+        assert_eq!(capacity.offset(8191), 8191);
+        assert_eq!(capacity.offset(8192), 0);
+        assert_eq!(capacity.offset((1 << 32) + 5), 5);
+        assert_eq!(capacity.offset(u64::MAX), 8191);
+        assert_eq!(capacity.offset(u64::MAX.wrapping_add(1)), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn watermark_is_a_quarter_but_fits_an_atomic_write() -> Result<(), ()> {
+        for (bytes, watermark) in [
+            (4096, 4096),
+            (8192, 4096),
+            (16 << 10, 4096),
+            (32 << 10, 8192),
+            (1 << 30, 256 << 20),
+        ] {
+            let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
+            assert_eq!(capacity.writer_watermark(), watermark);
+        }
+        Ok(())
+    }
+}

@@ -98,3 +98,90 @@ pub(crate) struct Released {
     /// The tail before.
     pub(super) before: u64,
 }
+
+#[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]
+#[cfg_attr(
+    CONFIG_RINGDEV_KUNIT_TEST,
+    kernel::macros::kunit_tests(ringdev_consumer)
+)]
+mod tests {
+    use super::*;
+    use crate::ring::{
+        Capacity,
+        Producer, //
+    };
+
+    /// A ring with `bytes` bytes, whose positions pass the end of 32 bits after 3000.
+    fn ring(bytes: usize) -> Result<(Positions, Producer, Consumer), ()> {
+        const START: u64 = (1 << 32) - 3000;
+        let capacity = Capacity::new(4096, 4096).ok_or(())?;
+        let positions = Positions::new(capacity, START);
+        let mut producer = Producer::new(START);
+        let room = producer.reserve(&positions, 1, 4096).ok_or(())?;
+        let _ = room.publish(bytes);
+        Ok((positions, producer, Consumer::new(START)))
+    }
+
+    #[test]
+    fn empty_ring_has_nothing() -> Result<(), ()> {
+        let (positions, _, mut consumer) = ring(0)?;
+        assert!(consumer.unread(&positions, 1).is_none());
+        assert!(consumer.unread(&positions, usize::MAX).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn unread_is_what_is_there_or_what_is_asked_for() -> Result<(), ()> {
+        let (positions, _, mut consumer) = ring(4000)?;
+        let unread = consumer.unread(&positions, 100).ok_or(())?;
+        assert_eq!(unread.span().offset, 4096 - 3000);
+        assert_eq!(unread.span().len, 100);
+        let unread = consumer.unread(&positions, usize::MAX).ok_or(())?;
+        assert_eq!(unread.span().len, 4000);
+        Ok(())
+    }
+
+    #[test]
+    fn dropped_bytes_can_be_read_again() -> Result<(), ()> {
+        let (positions, _, mut consumer) = ring(50)?;
+        let first = consumer.unread(&positions, 50).ok_or(())?.span();
+        let second = consumer.unread(&positions, 50).ok_or(())?.span();
+        assert_eq!(first.len, 50);
+        assert_eq!(second, first);
+        assert_eq!(positions.unread(), 50);
+        Ok(())
+    }
+
+    #[test]
+    fn released_bytes_are_gone() -> Result<(), ()> {
+        let (positions, _, mut consumer) = ring(4096)?;
+        let released = consumer.unread(&positions, 100).ok_or(())?.release(30);
+        assert_eq!(released.before, (1 << 32) - 3000);
+        assert_eq!(positions.unread(), 4066);
+        assert_eq!(positions.room(), 30);
+
+        // The rest follows, and no more is released than was there.
+        let unread = consumer.unread(&positions, usize::MAX).ok_or(())?;
+        assert_eq!(unread.span().offset, 4096 - 3000 + 30);
+        assert_eq!(unread.span().len, 4066);
+        let released = unread.release(usize::MAX);
+        assert_eq!(released.before, (1 << 32) - 2970);
+        assert_eq!(positions.unread(), 0);
+        assert_eq!(positions.room(), 4096);
+        assert!(consumer.unread(&positions, 1).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn later_bytes_are_found() -> Result<(), ()> {
+        let (positions, mut producer, mut consumer) = ring(1)?;
+        let _ = consumer.unread(&positions, 1).ok_or(())?.release(1);
+        assert!(consumer.unread(&positions, 1).is_none());
+        let room = producer.reserve(&positions, 2, 2).ok_or(())?;
+        let _ = room.publish(2);
+        let unread = consumer.unread(&positions, 10).ok_or(())?;
+        assert_eq!(unread.span().offset, 4096 - 3000 + 1);
+        assert_eq!(unread.span().len, 2);
+        Ok(())
+    }
+}

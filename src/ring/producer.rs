@@ -98,3 +98,96 @@ pub(crate) struct Published {
     /// The head before.
     pub(super) before: u64,
 }
+
+#[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]
+#[cfg_attr(
+    CONFIG_RINGDEV_KUNIT_TEST,
+    kernel::macros::kunit_tests(ringdev_producer)
+)]
+mod tests {
+    use super::*;
+    use crate::ring::{
+        Capacity,
+        Consumer, //
+    };
+
+    /// An empty ring whose positions wrap after 3000 bytes.
+    fn ring() -> Result<(Positions, Producer, Consumer), ()> {
+        const START: u64 = 0u64.wrapping_sub(3000);
+        let capacity = Capacity::new(4096, 4096).ok_or(())?;
+        Ok((
+            Positions::new(capacity, START),
+            Producer::new(START),
+            Consumer::new(START),
+        ))
+    }
+
+    #[test]
+    fn empty_ring_has_room_for_its_capacity() -> Result<(), ()> {
+        let (positions, mut producer, _) = ring()?;
+        let room = producer.reserve(&positions, 4096, usize::MAX).ok_or(())?;
+        assert_eq!(room.span().offset, 4096 - 3000);
+        assert_eq!(room.span().len, 4096);
+        Ok(())
+    }
+
+    #[test]
+    fn dropped_room_is_still_free() -> Result<(), ()> {
+        let (positions, mut producer, _) = ring()?;
+        let first = producer.reserve(&positions, 1, 100).ok_or(())?.span();
+        let second = producer.reserve(&positions, 1, 100).ok_or(())?.span();
+        assert_eq!(first.len, 100);
+        assert_eq!(second, first);
+        assert_eq!(positions.unread(), 0);
+        assert_eq!(positions.room(), 4096);
+        Ok(())
+    }
+
+    #[test]
+    fn published_bytes_can_be_read() -> Result<(), ()> {
+        let (positions, mut producer, _) = ring()?;
+        let room = producer.reserve(&positions, 1, 100).ok_or(())?;
+        let published = room.publish(60);
+        assert_eq!(published.before, 0u64.wrapping_sub(3000));
+        assert_eq!(positions.unread(), 60);
+        assert_eq!(positions.room(), 4036);
+
+        // The next room follows, and no more is published than was reserved.
+        let room = producer.reserve(&positions, 1, 100).ok_or(())?;
+        assert_eq!(room.span().offset, 4096 - 3000 + 60);
+        let published = room.publish(101);
+        assert_eq!(published.before, 0u64.wrapping_sub(2940));
+        assert_eq!(positions.unread(), 160);
+        Ok(())
+    }
+
+    #[test]
+    fn full_ring_has_no_room() -> Result<(), ()> {
+        let (positions, mut producer, _) = ring()?;
+        let room = producer.reserve(&positions, 1, 4000).ok_or(())?;
+        let _ = room.publish(4000);
+        // Less than asked for, but no less than wanted.
+        assert!(producer.reserve(&positions, 97, 200).is_none());
+        let room = producer.reserve(&positions, 96, 200).ok_or(())?;
+        assert_eq!(room.span().len, 96);
+        let _ = room.publish(96);
+        assert!(producer.reserve(&positions, 1, 1).is_none());
+        assert_eq!(positions.room(), 0);
+        assert_eq!(positions.unread(), 4096);
+        Ok(())
+    }
+
+    #[test]
+    fn released_room_is_found_again() -> Result<(), ()> {
+        let (positions, mut producer, mut consumer) = ring()?;
+        let room = producer.reserve(&positions, 1, 4096).ok_or(())?;
+        let _ = room.publish(4096);
+        let _ = consumer.unread(&positions, 10).ok_or(())?.release(10);
+        assert!(producer.reserve(&positions, 11, 11).is_none());
+        let room = producer.reserve(&positions, 10, 4096).ok_or(())?;
+        assert_eq!(room.span().len, 10);
+        // It lies a capacity beyond the head of before, that is, in the same place.
+        assert_eq!(room.span().offset, 4096 - 3000);
+        Ok(())
+    }
+}
