@@ -215,18 +215,26 @@ fn finish_readers<T: Send + 'static>(readers: Vec<Task<T>>, counter: &Counter) -
     readers.into_iter().map(Task::finish).collect()
 }
 
-/// Hands `count` writes of sizes up to `largest` from one thread to `readers` others, in a
+/// How much a write hands over.
+#[derive(Clone, Copy, Debug)]
+enum Sizes {
+    /// As much as the ring holds, so that the ends take turns.
+    Full,
+    UpTo(u64),
+}
+
+/// Hands `count` writes of these sizes from one thread to `readers` others, in a
 /// ring of a page, so that both sides wait again and again.
-fn hand_over(kind: Kind, count: u64, largest: u64, readers: usize) {
+fn hand_over(kind: Kind, count: u64, sizes: Sizes, readers: usize) {
     on_signal(Signal::SIGUSR1, SaFlags::empty());
-    let sizes = move || {
+    let each_size = move || {
         let mut random = Random::new(count);
-        (0..count).map(move |_| match largest {
-            4096 => SMALL,
-            _ => random.up_to(largest) as usize,
+        (0..count).map(move |_| match sizes {
+            Sizes::Full => SMALL,
+            Sizes::UpTo(largest) => random.up_to(largest) as usize,
         })
     };
-    let counter = Counter::new(sizes().sum::<usize>() as u64);
+    let counter = Counter::new(each_size().sum::<usize>() as u64);
     let alone = readers == 1;
     let readers: Vec<_> = (0..readers)
         .map(|_| {
@@ -251,7 +259,7 @@ fn hand_over(kind: Kind, count: u64, largest: u64, readers: usize) {
     let writer = Task::spawn(move || {
         let mut end = End::writer(kind);
         let mut position = 0;
-        for size in sizes() {
+        for size in each_size() {
             let mut left = size;
             while left > 0 {
                 let run = run_at(position);
@@ -266,7 +274,7 @@ fn hand_over(kind: Kind, count: u64, largest: u64, readers: usize) {
     let reader_waits: u64 = finish_readers(readers, &counter).iter().sum();
     let writer_waits = writer.finish();
     note!(
-        "{count} writes of up to {largest} bytes: \
+        "{count} writes, {sizes:?}: \
          readers waited {reader_waits} times, the writer {writer_waits} times"
     );
     // Else nothing was tested.
@@ -276,9 +284,9 @@ fn hand_over(kind: Kind, count: u64, largest: u64, readers: usize) {
 /// The three ways in which ends meet: each write fills the ring and each read empties it;
 /// the reader is the quicker; the writer is the quicker.
 fn check_wake_ups(kind: Kind, readers: usize) {
-    hand_over(kind, by_lane(20_000, 2_000), SMALL as u64, readers);
-    hand_over(kind, by_lane(80_000, 5_000), 600, readers);
-    hand_over(kind, by_lane(900_000, 30_000), 16, readers);
+    hand_over(kind, by_lane(20_000, 2_000), Sizes::Full, readers);
+    hand_over(kind, by_lane(80_000, 5_000), Sizes::UpTo(600), readers);
+    hand_over(kind, by_lane(900_000, 30_000), Sizes::UpTo(16), readers);
 }
 
 fn no_wake_up_is_lost_blocking() {

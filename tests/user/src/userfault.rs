@@ -28,6 +28,8 @@ pub const TESTS: &[Test] = &[
     test!(stalled_atomic_write_stays_in_one_piece),
     test!(stalled_writer_stalls_no_poller),
     test!(stalled_writer_is_not_interrupted_halfway),
+    test!(stalled_reader_passes_its_wake_up_on),
+    test!(stalled_writer_passes_its_wake_up_on).small(),
     test!(sigkill_ends_a_stalled_write),
     test!(sigkill_ends_a_stalled_read),
 ];
@@ -263,6 +265,40 @@ fn stalled_writer_is_not_interrupted_halfway() {
         Err(error) => panic!("write: {error}"),
     }
     assert_pattern(&bytes, 0);
+}
+
+/// A reader that is woken and then stalls in a fault must not keep the wake-up to itself.
+fn stalled_reader_passes_its_wake_up_on() {
+    let ring = Endpoint::both();
+    let slow = SlowPages::map(1);
+    let span = slow.pages.span(0, 10);
+    let stalled = Task::asleep_in(Call::READ, move || ring.read_to(span));
+    let other = Task::asleep_in(Call::READ, move || ring.take(10));
+    ring.put(b"x");
+    assert_eq!(slow.await_fault(), 0);
+    assert_eq!(other.finish(), Ok(b"x".to_vec()));
+    ring.put(b"y");
+    slow.provide(0, &[0; PAGE]);
+    assert_eq!(stalled.finish(), Ok(1));
+    assert_eq!(slow.pages.get(0, 1), b"y");
+}
+
+/// So must a writer that is woken and then stalls.
+fn stalled_writer_passes_its_wake_up_on() {
+    let ring = Endpoint::both();
+    let filled = ring.fill();
+    let slow = SlowPages::map(1);
+    let span = slow.pages.span(0, 10);
+    let stalled = Task::asleep_in(Call::WRITE, move || ring.write_from(span));
+    let other = Task::asleep_in(Call::WRITE, move || ring.write(b"other"));
+    // One read makes room for both, and nothing else will happen to wake them.
+    ring.take_exactly(filled);
+    assert_eq!(slow.await_fault(), 0);
+    assert_eq!(other.finish(), Ok(5));
+    assert_eq!(ring.take(100), Ok(b"other".to_vec()));
+    slow.provide(0, &[b's'; PAGE]);
+    assert_eq!(stalled.finish(), Ok(10));
+    assert_eq!(ring.take(100), Ok(vec![b's'; 10]));
 }
 
 /// Kills a process one of whose threads is stalled in `call`.
