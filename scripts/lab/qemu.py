@@ -89,5 +89,6 @@ class Machine:
         # ignore_loglevel: whatever the kernel has to say is on the console, for the scanner.
         # no_timer_check: that check counts ticks against loops of the CPU, and panics where a busy
         # host lets QEMU deliver too few.
-        words = ["console=ttyS0", "panic=-1", "ignore_loglevel", "printk.time=1", "no_timer_check"]
-        return [*words, *self.append]
+        # oops=panic: nothing that such a kernel goes on to do means anything.
+        words = ["console=ttyS0", "panic=-1", "oops=panic", "ignore_loglevel", "printk.time=1"]
+        return [*words, "no_timer_check", *self.append]

@@ -38,7 +38,8 @@ class Task:
 
     def append(self) -> tuple[str, ...]:
         """Returns what the task adds to the kernel's command line."""
-        return ("kunit.enable=1",) if self.kunit else ("kunit.enable=0",)
+        # allnoconfig leaves both off. The first allows suites to run, the second has them do so.
+        return ("kunit.enable=1", "kunit.autorun=1") if self.kunit else ("kunit.enable=0",)
 
 
 def write_initramfs(file: BinaryIO, task: Task, nonce: str) -> None:

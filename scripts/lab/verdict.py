@@ -70,10 +70,11 @@ def _first_trouble(
     facts = outcome.facts
     if any(report.topic == "panic" for report in splats):
         return Exit.PANIC, splats[0].headline
+    if splats:
+        then = f"; then it hung in phase '{outcome.overdue}'" if outcome.overdue else ""
+        return Exit.SPLAT, splats[0].headline + then
     if outcome.overdue:
         return Exit.HANG, f"in phase '{outcome.overdue}'"
-    if splats:
-        return Exit.SPLAT, splats[0].headline
     if not facts:
         return Exit.NO_VERDICT, outcome.complaint.strip() or "it never came up"
     if facts.get("insmod", "0") != "0":
