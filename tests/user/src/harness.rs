@@ -27,7 +27,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
 
-use crate::klog::KernelLog;
+use crate::klog::{Allowed, KernelLog};
 use crate::module;
 
 /// The kernel that the program runs under, as the harness names them.
@@ -62,7 +62,7 @@ pub struct Test {
     params: &'static str,
     needs: Option<fn() -> Result<(), &'static str>>,
     alone: bool,
-    loads_modules: bool,
+    log: Allowed,
     seconds: u64,
 }
 
@@ -75,7 +75,7 @@ impl Test {
             params: "",
             needs: None,
             alone: false,
-            loads_modules: false,
+            log: Allowed::Nothing,
             seconds: 20,
         }
     }
@@ -112,7 +112,17 @@ impl Test {
     /// the kernel log. Splats fail such a test too.
     pub const fn loads_modules(self) -> Self {
         Self {
-            loads_modules: true,
+            log: Allowed::TheModule,
+            alone: true,
+            ..self
+        }
+    }
+
+    /// Says that the test makes allocations fail, of which the kernel may complain.
+    pub const fn injects(self) -> Self {
+        Self {
+            log: Allowed::Failures,
+            alone: true,
             ..self
         }
     }
@@ -251,10 +261,10 @@ impl Runner {
         if let Err(reason) = outcome {
             reasons.push(reason);
         }
-        for line in self.log.complaints(!test.loads_modules) {
+        for line in self.log.complaints(test.log) {
             reasons.push(format!("in the kernel log: {line}"));
         }
-        if test.alone || test.loads_modules || !reasons.is_empty() {
+        if test.alone || !reasons.is_empty() {
             self.loaded = None;
         }
         if reasons.is_empty() {

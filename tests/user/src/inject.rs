@@ -11,6 +11,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::kmod::init_module;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::endpoint::{Endpoint, open_ring};
@@ -23,16 +24,32 @@ use crate::stream::{assert_pattern, pattern};
 pub const TESTS: &[Test] = &[
     test!(inject_each_failure_of_a_load)
         .needs(can_inject)
-        .loads_modules()
-        .seconds(60),
-    test!(inject_each_failure_of_an_open).needs(can_inject),
-    test!(inject_each_failure_of_a_write).needs(can_inject),
-    test!(inject_each_failure_of_a_read).needs(can_inject),
-    test!(inject_each_failure_of_a_writev).needs(can_inject),
-    test!(inject_each_failure_of_a_readv).needs(can_inject),
-    test!(inject_each_failure_of_fionread).needs(can_inject),
-    test!(inject_each_failure_of_an_epoll_add).needs(can_inject),
-    test!(inject_each_failure_of_o_async).needs(can_inject),
+        .injects()
+        .seconds(120),
+    test!(inject_each_failure_of_an_open)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_write)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_read)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_writev)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_readv)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_fionread)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_an_epoll_add)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_o_async)
+        .needs(can_inject)
+        .injects(),
 ];
 
 const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
@@ -124,11 +141,12 @@ fn each_failure<T>(
 }
 
 fn inject_each_failure_of_a_load() {
-    let file = File::open(module::FILE).expect("open the module's file");
+    // From memory, as reading a file has many failure points that are not the module's.
+    let image = fs::read(module::FILE).expect("read the module's file");
     module::unload().expect("unload");
     leaks::forget();
     each_failure(
-        || module::load_file(&file, ""),
+        || init_module(&image, c""),
         |answer| match answer {
             Ok(()) => module::unload().expect("unload"),
             Err(error) => {

@@ -20,6 +20,27 @@ pub struct Line {
     pub text: String,
 }
 
+/// What may appear in the log while a test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// No warning, and no word of the module.
+    Nothing,
+    /// What the module says of its own accord, when it is loaded.
+    TheModule,
+    /// What the kernel says of allocations that were made to fail. A splat is still one.
+    Failures,
+}
+
+/// How the kernel begins to say that it has found a mistake.
+const SPLATS: [&str; 6] = [
+    "BUG:",
+    "WARNING:",
+    "INFO: task",
+    "Oops",
+    "KASAN",
+    "kernel NULL",
+];
+
 /// Warnings about the time that passes on the host, which no test has a say in: an emulated
 /// machine is stopped and resumed as the host pleases.
 const OF_THE_HOST: [&str; 5] = [
@@ -66,12 +87,11 @@ impl KernelLog {
         }
     }
 
-    /// The lines since the last look that should not be there: warnings and worse; and if
-    /// the module is to be `silent`, whatever names it.
-    pub fn complaints(&mut self, silent: bool) -> Vec<String> {
+    /// The lines since the last look that should not be there.
+    pub fn complaints(&mut self, allowed: Allowed) -> Vec<String> {
         self.lines()
             .into_iter()
-            .filter(|line| line.is_complaint(silent))
+            .filter(|line| !line.is_allowed(allowed))
             .map(|line| format!("<{}> {}", line.level, line.text))
             .collect()
     }
@@ -83,13 +103,14 @@ impl Line {
         self.text.starts_with("ringdev: ")
     }
 
-    fn is_complaint(&self, silent: bool) -> bool {
-        if !silent && self.is_of_the_module() {
-            return false;
+    fn is_allowed(&self, allowed: Allowed) -> bool {
+        let of_the_host = OF_THE_HOST.iter().any(|of| self.text.starts_with(of));
+        let warns = self.level <= 4 && !of_the_host;
+        match allowed {
+            Allowed::Nothing => !warns && !self.text.contains("ringdev"),
+            Allowed::TheModule => !warns || self.is_of_the_module(),
+            Allowed::Failures => !SPLATS.iter().any(|splat| self.text.contains(splat)),
         }
-        let names_us = silent && self.text.contains("ringdev");
-        let warns = self.level <= 4 && !OF_THE_HOST.iter().any(|of| self.text.starts_with(of));
-        names_us || warns
     }
 }
 
