@@ -60,8 +60,8 @@ fn faulty(fault: Fault) -> bool {
 
 /// How many switches of threads that can go on are tried in one run, at most.
 ///
-/// Two and three find all there is to find in these models at a hundredth of the cost: each fault is
-/// found with them.
+/// Models of three threads and more are bounded, or they would take too long. A bound may miss a run that
+/// breaks; each fault that a bounded model is tried with is found within its bound.
 #[derive(Clone, Copy)]
 enum Preemptions {
     Any,
