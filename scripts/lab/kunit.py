@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lab import paths
 
-_SUITE = re.compile(r"#\[(?:\w+::)*kunit_tests\((\w+)\)\]")
+# The attribute of a suite, alone or inside a cfg_attr() that host tests need.
+_SUITE = re.compile(r"^\s*(?:#\[[^\n]*?)?(?:\w+::)*kunit_tests\((\w+)\)", re.MULTILINE)
 _CASE = re.compile(r"#\[test\]\s*(?:(?:#\[[^\]]*\]|//[^\n]*)\s*)*(?:unsafe )?fn (\w+)")
 
 
