@@ -117,64 +117,63 @@ def test_timestamps_and_levels_do_not_matter() -> None:
         assert [splat.headline for splat in scan(log)] == [scan(WARN)[0].headline]
 
 
-@pytest.mark.parametrize(
-    ("line", "topic"),
-    [
-        ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009", "panic"),
-        ("rust_kernel: panicked at src/ring/mod.rs:10:5:", "Rust panic"),
-        ("kernel BUG at mm/slub.c:4321!", "BUG"),
-        ("Oops: general protection fault, probably for non-canonical address 0xdead", "oops"),
-        ("Oops: int3: 0000 [#1] PREEMPT SMP", "oops"),
-        ("BUG: unable to handle page fault for address: ffffc90000100000", "oops"),
-        ("traps: PANIC: double fault, error_code: 0x0", "oops"),
-        ("BUG: KASAN: slab-use-after-free in use_after_free+0x60/0x80 [red]", "sanitizer"),
-        ("BUG: KFENCE: out-of-bounds read in test+0x10/0x20", "sanitizer"),
-        ("BUG: sleeping function called from invalid context at mm.h:318", "sleep in atomic"),
-        ("BUG: scheduling while atomic: insmod/53/0x00000002", "sleep in atomic"),
-        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:40]", "lockup"),
-        ("BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!", "lockup"),
-        ("INFO: task insmod:53 blocked for more than 120 seconds.", "hung task"),
-        ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "RCU stall"),
-        ("rcu: INFO: rcu_preempt self-detected stall on CPU", "RCU stall"),
-        ("rcu: rcu_preempt kthread starved for 2502 jiffies! g1234", "RCU stall"),
-        ("WARNING: suspicious RCU usage", "RCU"),
-        ("WARNING: possible recursive locking detected", "lockdep"),
-        ("WARNING: possible irq lock inversion dependency detected", "lockdep"),
-        ("WARNING: inconsistent lock state", "lockdep"),
-        ("WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected", "lockdep"),
-        ("WARNING: bad unlock balance detected!", "lockdep"),
-        ("WARNING: lock held when returning to user space!", "lockdep"),
-        ("[ BUG: Invalid wait context ]", "lockdep"),
-        ("INFO: trying to register non-static key.", "lockdep"),
-        ("turning off the locking correctness validator.", "lockdep"),
-        ("DEBUG_LOCKS_WARN_ON(lock->magic != lock)", "lockdep"),
-        ("refcount_t: underflow; use-after-free.", "reference count"),
-        ("list_add corruption. prev->next should be next (ffff8880), but was 0", "corruption"),
-        ("list_del corruption, ffff888001234567->next is LIST_POISON1", "corruption"),
-        ("BUG kmalloc-64 (Tainted: G           O      ): Right Redzone overwritten", "slab"),
-        ("BUG kmalloc-193 (Not tainted): Objects remaining on __kmem_cache_shutdown()", "slab"),
-        ("BUG: Bad page state in process sh  pfn:12345", "page corruption"),
-        ("BUG: Bad rss-counter state mm:00000000 type:MM_ANONPAGES val:1", "page corruption"),
-        ("usercopy: Kernel memory exposure attempt detected from SLUB object", "usercopy"),
-        ("UBSAN: array-index-out-of-bounds in drivers/misc/x.c:10:5", "undefined behaviour"),
-        ("ODEBUG: free active (active state 0) object: 0 object type: work_struct", "object"),
-        ("sysfs: cannot create duplicate filename '/class/misc/0'", "duplicate name"),
-        ("sh: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL)", "failed allocation"),
-        ("FAULT_INJECTION: forcing a failure.", "failed allocation"),
-        ("BUG: something that has no name yet", "warning"),
-        ("WARNING: CPU: 0 PID: 53 at red.c:27 warn+0x7/0x10 [red]", "warning"),
-        ("Call Trace:", "stack"),
-        ("------------[ cut here ]------------", "stack"),
-    ],
-)
+EXAMPLES = [
+    ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009", "panic"),
+    ("rust_kernel: panicked at src/ring/mod.rs:10:5:", "Rust panic"),
+    ("kernel BUG at mm/slub.c:4321!", "BUG"),
+    ("Oops: general protection fault, probably for non-canonical address 0xdead", "oops"),
+    ("Oops: int3: 0000 [#1] PREEMPT SMP", "oops"),
+    ("BUG: unable to handle page fault for address: ffffc90000100000", "oops"),
+    ("traps: PANIC: double fault, error_code: 0x0", "oops"),
+    ("BUG: KASAN: slab-use-after-free in use_after_free+0x60/0x80 [red]", "sanitizer"),
+    ("BUG: KFENCE: out-of-bounds read in test+0x10/0x20", "sanitizer"),
+    ("BUG: sleeping function called from invalid context at mm.h:318", "sleep in atomic"),
+    ("BUG: scheduling while atomic: insmod/53/0x00000002", "sleep in atomic"),
+    ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:40]", "lockup"),
+    ("BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!", "lockup"),
+    ("INFO: task insmod:53 blocked for more than 120 seconds.", "hung task"),
+    ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "RCU stall"),
+    ("rcu: INFO: rcu_preempt self-detected stall on CPU", "RCU stall"),
+    ("rcu: rcu_preempt kthread starved for 2502 jiffies! g1234", "RCU stall"),
+    ("WARNING: suspicious RCU usage", "RCU"),
+    ("WARNING: possible recursive locking detected", "lockdep"),
+    ("WARNING: possible irq lock inversion dependency detected", "lockdep"),
+    ("WARNING: inconsistent lock state", "lockdep"),
+    ("WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected", "lockdep"),
+    ("WARNING: bad unlock balance detected!", "lockdep"),
+    ("WARNING: lock held when returning to user space!", "lockdep"),
+    ("[ BUG: Invalid wait context ]", "lockdep"),
+    ("INFO: trying to register non-static key.", "lockdep"),
+    ("turning off the locking correctness validator.", "lockdep"),
+    ("DEBUG_LOCKS_WARN_ON(lock->magic != lock)", "lockdep"),
+    ("refcount_t: underflow; use-after-free.", "reference count"),
+    ("list_add corruption. prev->next should be next (ffff8880), but was 0", "corruption"),
+    ("list_del corruption, ffff888001234567->next is LIST_POISON1", "corruption"),
+    ("BUG kmalloc-64 (Tainted: G           O      ): Right Redzone overwritten", "slab"),
+    ("BUG kmalloc-193 (Not tainted): Objects remaining on __kmem_cache_shutdown()", "slab"),
+    ("BUG: Bad page state in process sh  pfn:12345", "page corruption"),
+    ("BUG: Bad rss-counter state mm:00000000 type:MM_ANONPAGES val:1", "page corruption"),
+    ("usercopy: Kernel memory exposure attempt detected from SLUB object", "usercopy"),
+    ("UBSAN: array-index-out-of-bounds in drivers/misc/x.c:10:5", "undefined behaviour"),
+    ("ODEBUG: free active (active state 0) object: 0 object type: work_struct", "object"),
+    ("sysfs: cannot create duplicate filename '/class/misc/0'", "duplicate name"),
+    ("sh: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL)", "failed allocation"),
+    ("FAULT_INJECTION: forcing a failure.", "failed allocation"),
+    ("BUG: something that has no name yet", "warning"),
+    ("WARNING: CPU: 0 PID: 53 at red.c:27 warn+0x7/0x10 [red]", "warning"),
+    ("Call Trace:", "stack"),
+    ("------------[ cut here ]------------", "stack"),
+]
+
+
+@pytest.mark.parametrize(("line", "topic"), EXAMPLES)
 def test_each_kind_of_report_is_known_by_its_line(line: str, topic: str) -> None:
     (found,) = topics(f"{QUIET}[   12.345678] {line}\n{QUIET}")
     assert found.startswith(topic)
 
 
 def test_each_topic_has_an_example_above() -> None:
-    examples = test_each_kind_of_report_is_known_by_its_line.pytestmark[0].args[1]
-    shown = {scan(line)[0].topic for line, _ in examples}
+    shown = {scan(line)[0].topic for line, _ in EXAMPLES}
     assert shown == {topic for _, topic in DENY}
 
 
