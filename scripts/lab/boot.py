@@ -7,6 +7,8 @@ goes away the second time is a race, and the reason to have this lab.
 """
 
 import contextlib
+import functools
+import operator
 import os
 import secrets
 import select
@@ -27,6 +29,8 @@ from lab.qemu import Machine, Port
 from lab.task import Task, write_initramfs
 
 CHUNK = 1 << 16
+# What poll(2) reports unasked.
+ENDINGS = select.POLLERR | select.POLLHUP | select.POLLNVAL
 OUTPUTS = (Port.STDOUT, Port.STDERR, Port.RESULTS, Port.KLOG)
 # The answer to a SysRq comes over the console, slowly. It has ended when nothing more comes.
 SECONDS_OF_SILENCE = 2.0
@@ -248,15 +252,19 @@ class _Run:
 
     def _step(self, seconds: float | None) -> None:
         """Waits for something to happen, if not longer than this, and passes it on."""
-        poll = select.poll()
-        waiting: dict[int, list[_Flow]] = {}
+        waiting: dict[int, list[tuple[int, _Flow]]] = {}
         for flow in [*self._from_guest, *self._to_guest]:
             if interest := flow.interest():
-                poll.register(*interest)
-                waiting.setdefault(interest[0], []).append(flow)
-        for fd, _ in poll.poll(None if seconds is None else seconds * 1000):
-            for flow in waiting[fd]:
-                self._advance(flow)
+                fd, event = interest
+                waiting.setdefault(fd, []).append((event, flow))
+        poll = select.poll()
+        for fd, waits in waiting.items():
+            # The terminal's socket is waited for in both directions.
+            poll.register(fd, functools.reduce(operator.or_, (event for event, _ in waits)))
+        for fd, came in poll.poll(None if seconds is None else seconds * 1000):
+            for event, flow in waiting[fd]:
+                if came & (event | ENDINGS):
+                    self._advance(flow)
 
     def _seconds_left(self) -> float | None:
         """Returns what is left of the phase's time; None when there is no limit any more."""
@@ -327,9 +335,7 @@ class _Run:
         else:
             self._to_guest.append(_Flow(self._wiring.stdin, stdin, unchanged, end_of_input))
         if self._task.terminal:
-            keys = port(qemu.TERMINAL)
-            self._from_guest.append(_Flow(keys, 1, unchanged))
-            self._to_guest.append(_Flow(0, keys, _watch_for_escape))
+            self._from_guest.append(_Flow(port(qemu.TERMINAL), 1, unchanged))
         return theirs
 
     def _collector(self, output: Port) -> Callable[[bytes], bytes]:
@@ -357,6 +363,8 @@ class _Run:
             self._phase_began = time.monotonic()
         if key == "command" and self._task.terminal:
             self._stack.enter_context(terminal.raw(self._resized))
+            keys = self._ours[qemu.TERMINAL].fileno()
+            self._to_guest.append(_Flow(0, keys, _watch_for_escape))
 
     def _resized(self, rows: int, columns: int) -> None:
         self._ours[Port.RECORD.name].send(f"size {rows} {columns}\n".encode())

@@ -34,7 +34,8 @@ def raw(resized: Callable[[int, int], None]) -> Iterator[None]:
     before = termios.tcgetattr(0)
     handler = signal.signal(signal.SIGWINCH, on_resize)
     try:
-        tty.setraw(0)
+        # What has been typed ahead is for the guest as well.
+        tty.setraw(0, termios.TCSADRAIN)
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)

@@ -8,6 +8,7 @@ The transcript is the last argument, a JSON list of steps:
     ["flood", PORT, N]      N bytes come over another port
     ["close", PORT...]     the guest closes these outputs
     ["copy", PORT]         what comes by stdin goes to this port, until its end
+    ["type"]                what is typed at the terminal comes back in capitals, up to a Q
     ["done"]               waits for the host's answer
     ["sleep", SECONDS]
     ["exit", CODE]
@@ -48,6 +49,9 @@ def main(argv: list[str]) -> int:
             case "copy":
                 while data := ends["STDIN"].recv(1 << 16):
                     ends[words[0]].sendall(data)
+            case "type":
+                while b"Q" not in (keys := ends["TERMINAL"].recv(1).upper()):
+                    ends["TERMINAL"].sendall(keys)
             case "done":
                 assert ends["RECORD"].recv(100) == b"done\n"
             case "sleep":

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """What boot.py sees and verdict.py makes of it, with a QEMU that plays a transcript."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -230,6 +232,39 @@ def test_a_reader_that_has_gone_ends_the_guest(play: Callable[..., Outcome]) -> 
         play(instead(SAID[1], ["sleep", 60]), wiring=Wiring(stdout=target))
     os.close(target)
     assert time.monotonic() - began < 15
+
+
+# Boots a guest whose command has the terminal, and says how that ended.
+TYPIST = """
+import json, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+from test_boot import PATIENT, machine
+from lab.boot import boot
+from lab.task import Task
+busybox = Path(sys.argv[3])
+guest = machine(json.loads(sys.argv[4]), busybox.parent)
+outcome = boot(guest, Task(busybox, command="sh", terminal=(24, 80)), PATIENT, busybox.parent)
+print("exit", outcome.facts.get("exit"))
+"""
+
+
+def test_a_command_with_a_terminal_gets_each_key(task: Task) -> None:
+    transcript = [KERNEL, STARTED, ["say", "TERMINAL", "ready\r\n"], ["type"], EXITED, *LOG, *END]
+    here = [str(HERE), str(HERE.parents[1] / "scripts"), str(task.busybox)]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", TYPIST, *here, json.dumps(transcript)])
+    said = b""
+    with contextlib.suppress(OSError):  # EIO is how a terminal says that nobody is left
+        while data := os.read(terminal, 1 << 16):
+            said += data
+            if b"ready" in data:
+                # Ctrl-C is a key like others; raw, nothing is echoed by the host's terminal.
+                os.write(terminal, b"ab\x03q")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert said == b"ready\r\nAB\x03exit 0\r\n"
 
 
 # Boots a guest that says it is there and then sleeps.
