@@ -82,7 +82,9 @@ run_command() {
 	stderr=$!
 	cat "$STDIN" >/run/in &
 	stdin=$!
-	command_in_cgroup </run/in >/run/out 2>/run/err
+	# Each of these waits for the other end of its pipe, and fails if a child ends meanwhile. The
+	# first that may end is the one that feeds /run/in, which is therefore opened last.
+	command_in_cgroup >/run/out 2>/run/err </run/in
 	code=$?
 	kill "$stdin" 2>/dev/null
 	wait "$stdout" || say lost stdout
