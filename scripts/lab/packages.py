@@ -26,6 +26,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "cargo": ("builds the programs and tests that run outside the kernel", ()),
     "certificates": ("check what cargo and pip download", ("ca-certificates",)),
     "clippy": ("lints Rust", ()),
+    "cpio": ("reads what the lab has written for a guest, in a test of that", ("cpio",)),
     "flex": ("generates scanners of kconfig and dtc", ("flex",)),
     "gdb": ("make gdb starts it", ("gdb",)),
     "libc": ("links the guest's programs statically", ("libc6-dev", "gcc")),

@@ -192,7 +192,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
     options = parser.parse_args(argv)
     results = Results()
-    name, found = pytools.tests(toolchain.find(want={"lint"}), options.only)
+    name, found = pytools.tests(toolchain.find(want={"lab-tests"}), options.only)
     results.add(name, found)
     for lane_name in [options.lane] if options.lane else lane.NAMES:
         if chosen := cases(lane_name, options.only):

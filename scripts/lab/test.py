@@ -64,7 +64,7 @@ class _TestRun:
 
     def on_host(self) -> None:
         """Runs the tests that need no guest."""
-        tools = toolchain.find(want={"host-tests"})
+        tools = toolchain.find(want={"host-tests", "lab-tests"})
         for name, found in cargo.host_tests(tools, self._only):
             if found:
                 self.results.add(name, found)

@@ -60,7 +60,9 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Build the static programs that run in the guest.
     "guest": ("rustc", "cargo", "certificates", "libc"),
     # Run the tests of the ring's core on the host, also under the sanitizers.
-    "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers", "venv"),
+    "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers"),
+    # Run the lab's own tests.
+    "lab-tests": ("venv", "cpio"),
     # Read the sources.
     "lint": ("rustc", "cargo", "certificates", "rustfmt", "clippy", "perl", "shellcheck", "venv"),
     # Look into a running guest.

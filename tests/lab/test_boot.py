@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.boot import Limits, Outcome, Wiring, boot
+from lab.boot import OUTPUTS, Limits, Outcome, Wiring, boot
 from lab.errors import Exit
 from lab.qemu import Machine, Port
 from lab.task import Task
@@ -313,4 +313,5 @@ def test_a_signal_to_the_lab_ends_the_guest_and_leaves_only_logs(
         time.sleep(0.05)
     assert not Path(f"/proc/{guest}/exe").exists()
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"busybox", "ringdev.ko", "qemu", "console.log", "command", "qemu.log", "klog"}
+    logs = {"console.log", "command", "qemu.log", *(port.name.lower() for port in OUTPUTS)}
+    assert left == {"busybox", "ringdev.ko", "qemu", *logs}
