@@ -193,7 +193,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     results = Results()
     name, found = pytools.tests(toolchain.find(want={"lab-tests"}), options.only)
-    results.add(name, found)
+    if found:
+        results.add(name, found)
     for lane_name in [options.lane] if options.lane else lane.NAMES:
         if chosen := cases(lane_name, options.only):
             results.add(f"selftest ({lane_name})", run(lane.prepare(lane_name), chosen))
