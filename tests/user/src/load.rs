@@ -340,11 +340,14 @@ fn load_and_unload_leak_nothing() {
     let after = leaks::kernel_memory();
     fs::write("/sys/kernel/rcu_expedited", "0").expect("take one's time again");
     note!("{rounds} rounds: {before} KiB of kernel memory before, {after} KiB after");
-    // One page a round would be missed by no margin below this one.
-    let margin = rounds * 2;
-    assert!(after < before + margin, "more than {margin} KiB were lost");
     assert!(fs::exists(NODE).expect("stat the node"));
-    if lane() == Lane::Debug {
-        leaks::assert_none();
+    match lane() {
+        Lane::Plain => {
+            // One page a round would be missed by no margin below this one.
+            let margin = rounds * 2;
+            assert!(after < before + margin, "more than {margin} KiB were lost");
+        }
+        // The aids of this kernel keep a record of what is long gone, and kmemleak knows better.
+        Lane::Debug => leaks::assert_none(),
     }
 }
