@@ -223,9 +223,9 @@ enum Sizes {
     UpTo(u64),
 }
 
-/// Hands `count` writes of these sizes from one thread to `readers` others, in a
-/// ring of a page, so that both sides wait again and again.
-fn hand_over(kind: Kind, count: u64, sizes: Sizes, readers: usize) {
+/// Hands `count` writes of these sizes from one thread to `readers` others, in a ring of a page.
+/// Returns how often the readers and the writer had to wait.
+fn hand_over(kind: Kind, count: u64, sizes: Sizes, readers: usize) -> (u64, u64) {
     on_signal(Signal::SIGUSR1, SaFlags::empty());
     let each_size = move || {
         let mut random = Random::new(count);
@@ -277,14 +277,17 @@ fn hand_over(kind: Kind, count: u64, sizes: Sizes, readers: usize) {
         "{count} writes, {sizes:?}: \
          readers waited {reader_waits} times, the writer {writer_waits} times"
     );
-    // Else nothing was tested.
-    assert!(reader_waits > count / 1000 && writer_waits > 0);
+    (reader_waits, writer_waits)
 }
 
 /// The three ways in which ends meet: each write fills the ring and each read empties it;
 /// the reader is the quicker; the writer is the quicker.
 fn check_wake_ups(kind: Kind, readers: usize) {
-    hand_over(kind, by_lane(20_000, 2_000), Sizes::Full, readers);
+    let turns = by_lane(20_000, 2_000);
+    let (reader_waits, writer_waits) = hand_over(kind, turns, Sizes::Full, readers);
+    // Else nothing was tested: taking turns, both wait nearly each time.
+    assert!(reader_waits > turns / 2 && writer_waits > turns / 2);
+    // Who waits here, and how often, is up to the machine.
     hand_over(kind, by_lane(80_000, 5_000), Sizes::UpTo(600), readers);
     hand_over(kind, by_lane(900_000, 30_000), Sizes::UpTo(16), readers);
 }
