@@ -45,6 +45,7 @@ DENY: Sequence[tuple[str, str]] = (
     (r"usercopy: Kernel memory", "usercopy"),
     (r"UBSAN:", "undefined behaviour"),
     (r"ODEBUG:", "object lifetime"),
+    (r"kobject_add_internal failed for .* \(error: -12 ", FAILED_ALLOCATION),
     (r"cannot create duplicate filename|kobject_add_internal failed", "duplicate name"),
     (r"page allocation failure|vmalloc error", FAILED_ALLOCATION),
     (r"FAULT_INJECTION: forcing a failure", FAILED_ALLOCATION),

@@ -157,6 +157,8 @@ EXAMPLES = [
     ("UBSAN: array-index-out-of-bounds in drivers/misc/x.c:10:5", "undefined behaviour"),
     ("ODEBUG: free active (active state 0) object: 0 object type: work_struct", "object"),
     ("sysfs: cannot create duplicate filename '/class/misc/0'", "duplicate name"),
+    ("kobject: kobject_add_internal failed for 0 (error: -2 parent: misc)", "duplicate name"),
+    ("kobject: kobject_add_internal failed for 0 (error: -12 parent: misc)", "failed allocation"),
     ("sh: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL)", "failed allocation"),
     ("FAULT_INJECTION: forcing a failure.", "failed allocation"),
     ("BUG: something that has no name yet", "warning"),

@@ -27,7 +27,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
 
-use crate::klog::{Allowed, KernelLog};
+use crate::klog::{self, Allowed, KernelLog};
 use crate::module;
 
 /// The kernel that the program runs under, as the harness names them.
@@ -255,7 +255,7 @@ impl Runner {
             return (Verdict::Failed(reason), String::new());
         }
 
-        let (outcome, notes) = run_process(test);
+        let (outcome, notes) = klog::marked(test.log, || run_process(test));
 
         let mut reasons = Vec::new();
         if let Err(reason) = outcome {

@@ -5,7 +5,7 @@
 //! Nothing that user space does with a ring may print to the kernel log, so the harness
 //! reads what was logged while a test ran, and complains.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -30,6 +30,11 @@ pub enum Allowed {
     /// What the kernel says of allocations that were made to fail. A splat is still one.
     Failures,
 }
+
+/// What the lab is told, by the kernel's log, before and after a test of the last kind. Whoever reads
+/// that log (scripts/lab/splat.py) then knows these complaints for what they are.
+const FAILURES_BEGIN: &str = "lab: allocations fail on purpose from here";
+const FAILURES_END: &str = "lab: allocations fail on purpose up to here";
 
 /// How the kernel begins to say that it has found a mistake.
 const SPLATS: [&str; 6] = [
@@ -95,6 +100,19 @@ impl KernelLog {
             .map(|line| format!("<{}> {}", line.level, line.text))
             .collect()
     }
+}
+
+/// Runs `test`, and marks what is logged meanwhile if that is of a kind that has to be marked.
+pub fn marked<T>(allowed: Allowed, test: impl FnOnce() -> T) -> T {
+    let mark = |line: &str| {
+        if allowed == Allowed::Failures {
+            fs::write("/dev/kmsg", line).expect("write to /dev/kmsg");
+        }
+    };
+    mark(FAILURES_BEGIN);
+    let result = test();
+    mark(FAILURES_END);
+    result
 }
 
 impl Line {
