@@ -352,7 +352,7 @@ fn writers_and_readers_lose_no_word() {
                 while next < words {
                     let count = random.up_to((words - next).min((SMALL / WORD) as u64));
                     let bytes: Vec<u8> = (next..next + count)
-                        .flat_map(|word| (number << 32 | word).to_ne_bytes())
+                        .flat_map(|word| ((number << 32) | word).to_ne_bytes())
                         .collect();
                     ring.put(&bytes);
                     next += count;
