@@ -131,8 +131,8 @@ def measure(where: Lane) -> Mapping[str, Any]:
     outcome = boot(machine, task, where.limits(SECONDS), log)
     judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
     if judged.code is not Exit.PASSED:
-        for splat in judged.splats:
-            say(decode.decode(splat, where.kernel, where.tools, task.module))
+        for trouble in decode.reports(judged, where.kernel, where.tools, task, outcome.facts):
+            say(trouble)
         raise NoFigures(f"{judged.sentence}; logs: {log}", judged.code)
     if outcome.facts["exit"] != "0":
         said = outcome.outputs[Port.STDERR].strip() or f"exit code {outcome.facts['exit']}"

@@ -181,7 +181,13 @@ CASES = (
         deed="use-after-free",
         lane="debug",
     ),
-    Case("a leak", Exit.LEAK, ("leak:", "(console) leak+0x"), deed="leak", lane="debug"),
+    Case(
+        "a leak",
+        Exit.LEAK,
+        ("leak:", "unreferenced object", "leak (", "/red.c:"),
+        deed="leak",
+        lane="debug",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ takes it back by another, EXPECT_END. Between the two, and there only, a report 
 allocation is no splat. All else still is.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ EXPECT_END = "lab: allocations fail on purpose up to here"
 
 # What a test may announce.
 FAILED_ALLOCATION = "failed allocation"
+
+# What kmemleak prints of memory that nothing refers to any more: not trouble by itself, but a leak.
+LEAK = "leak"
 
 # What is a splat: patterns that are searched for in each line, and what such a line is about.
 # The first that is found says the topic; the last ones catch what has no name yet.
@@ -47,6 +51,7 @@ DENY: Sequence[tuple[str, str]] = (
     (r"ODEBUG:", "object lifetime"),
     (r"kobject_add_internal failed for .* \(error: -12 ", FAILED_ALLOCATION),
     (r"cannot create duplicate filename|kobject_add_internal failed", "duplicate name"),
+    (r"^unreferenced object", LEAK),
     (r"page allocation failure|vmalloc error", FAILED_ALLOCATION),
     (r"FAULT_INJECTION: forcing a failure", FAILED_ALLOCATION),
     (r"BUG: |WARNING: ", "warning"),
@@ -113,6 +118,10 @@ def _describe(report: Sequence[str]) -> Splat:
 
 
 def _length(lines: Sequence[str], start: int) -> int:
+    if lines[start].startswith("unreferenced object"):
+        # All that is indented belongs to it.
+        rest = itertools.takewhile(lambda line: line.startswith("  "), lines[start + 1 :])
+        return 1 + sum(1 for _ in rest)
     for number in range(start, min(start + _LONGEST, len(lines))):
         if _END.search(lines[number]):
             return number - start + 1

@@ -64,9 +64,7 @@ def run(
     log = logs.new(f"{where.name}-{'kunit' if task.kunit else 'tests'}")
     outcome = boot(where.machine((*task.append(), *append)), task, limits, log)
     judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
-    splats = [
-        decode.decode(splat, where.kernel, where.tools, task.module) for splat in judged.splats
-    ]
+    splats = decode.reports(judged, where.kernel, where.tools, task, outcome.facts)
     report = ktap.parse(outcome.outputs[Port.RESULTS if task.kunit else Port.STDOUT])
     ran = {result.name for result in report.results}
     problems = [

@@ -70,7 +70,8 @@ def _first_trouble(
     facts = outcome.facts
     if any(report.topic == "panic" for report in splats):
         return Exit.PANIC, splats[0].headline
-    if splats:
+    # Leaks have a verdict of their own, and are counted.
+    if splats := [report for report in splats if report.topic != splat.LEAK]:
         then = f"; then it hung in phase '{outcome.overdue}'" if outcome.overdue else ""
         return Exit.SPLAT, splats[0].headline + then
     if outcome.overdue:

@@ -113,7 +113,7 @@ def run(
     judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
     if judged.code is Exit.PASSED:
         return int(outcome.facts["exit"])
-    for splat in judged.splats:
-        print(decode.decode(splat, where.kernel, where.tools, task.module), file=sys.stderr)
+    for report in decode.reports(judged, where.kernel, where.tools, task, outcome.facts):
+        print(report, file=sys.stderr)
     print(f"vm: {judged.sentence}; logs: {log}", file=sys.stderr)
     return judged.code

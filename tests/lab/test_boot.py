@@ -36,6 +36,15 @@ TAINTED: Step = ["record", f"taint {OUT_OF_TREE}"]
 END: list[Step] = [["record", "end"], ["done"]]
 GOOD = [KERNEL, LOADED, STARTED, *SAID, EXITED, UNLOADED, *LOG, TAINTED, *END]
 
+LOST = """\
+unreferenced object 0xff11000000f35600 (size 256):
+  comm "insmod", pid 58, jiffies 4294895478
+  hex dump (first 32 bytes):
+    42 55 47 3a 20 00 00 00 00 00 00 00 00 00 00 00  BUG: ...........
+  backtrace (crc a0e5b796):
+    0xffffffffa00001f1
+"""
+
 WARN = """\
 [    1.5] ------------[ cut here ]------------
 [    1.5] WARNING: src/x.rs:7 at f+0x10/0x20 [ringdev], CPU#0: sh/1
@@ -127,6 +136,8 @@ def test_a_good_run(task: Task, play: Callable[..., Outcome]) -> None:
         ([KERNEL, ["record", "insmod 1"], *LOG, TAINTED, *END], Exit.NOT_LOADED),
         (instead(UNLOADED, ["record", "rmmod 1"]), Exit.NOT_UNLOADED),
         (instead(UNLOADED, UNLOADED, ["record", "leaks 2"]), Exit.LEAK),
+        (instead(UNLOADED, UNLOADED, ["console", LOST], ["record", "leaks 1"]), Exit.LEAK),
+        (instead(UNLOADED, ["console", LOST + WARN], ["record", "leaks 1"]), Exit.SPLAT),
         (instead(UNLOADED, UNLOADED, ["record", "leaks 0"]), Exit.PASSED),
         (instead(UNLOADED, UNLOADED, ["record", "leaks"]), Exit.NO_VERDICT),
         (instead(UNLOADED, ["record", "rmmod absent"]), Exit.PASSED),

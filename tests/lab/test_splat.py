@@ -159,6 +159,7 @@ EXAMPLES = [
     ("sysfs: cannot create duplicate filename '/class/misc/0'", "duplicate name"),
     ("kobject: kobject_add_internal failed for 0 (error: -2 parent: misc)", "duplicate name"),
     ("kobject: kobject_add_internal failed for 0 (error: -12 parent: misc)", "failed allocation"),
+    ("unreferenced object 0xff11000000f35600 (size 256):", "leak"),
     ("sh: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL)", "failed allocation"),
     ("FAULT_INJECTION: forcing a failure.", "failed allocation"),
     ("BUG: something that has no name yet", "warning"),
@@ -177,6 +178,14 @@ def test_each_kind_of_report_is_known_by_its_line(line: str, topic: str) -> None
 def test_each_topic_has_an_example_above() -> None:
     shown = {scan(line)[0].topic for line, _ in EXAMPLES}
     assert shown == {topic for _, topic in DENY}
+
+
+def test_a_leak_has_all_that_is_indented() -> None:
+    dump = "  hex dump (first 32 bytes):\n    42 55 47 3a 20 00  BUG: ..\n  backtrace (crc 1):\n"
+    leak = f"unreferenced object 0xff11000000f35600 (size 256):\n{dump}"
+    splats = scan(leak + leak + WARN)
+    assert [splat.topic for splat in splats] == ["leak", "leak", "warning"]
+    assert splats[0].lines == tuple(leak.splitlines())
 
 
 def test_nothing_is_excused_without_a_reason() -> None:

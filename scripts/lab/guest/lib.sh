@@ -109,6 +109,8 @@ run_command_in_terminal() {
 unload() {
 	name=$(basename "$MODULE" .ko)
 	if grep -q "^$name " /proc/modules; then
+		# Where its code was: a report of what it leaked has only addresses.
+		say text "$(cat "/sys/module/$name/sections/.text")"
 		rmmod "$name"
 		say rmmod $?
 	else
