@@ -15,13 +15,16 @@ def user_tree() -> Path:
     return toolchain.env_path("KDIR") or kernel.running_kernel_tree()
 
 
-def find_tools(kdir: Path) -> toolchain.Toolchain:
-    """Returns the tools that built the tree; refuses a tree that takes no Rust modules."""
+def find_tools(kdir: Path, *more: str) -> toolchain.Toolchain:
+    """Returns the tools that built the tree, and those for ``more`` purposes.
+
+    Refuses a tree that takes no Rust modules.
+    """
     if reason := kernel.unfit(kdir):
         raise HostNotFit(reason)
     config = kernel.read_config(kdir / ".config")
     want = {"module", "clang"} if config.get("CONFIG_CC_IS_CLANG") == "y" else {"module"}
-    tc = toolchain.find(want=want, kdir=kdir)
+    tc = toolchain.find(want=want | set(more), kdir=kdir)
     if reason := kernel.other_rustc(kdir, tc.rustc_version):
         raise HostNotFit(reason)
     return tc

@@ -12,7 +12,7 @@ def main(argv: list[str]) -> int:
     """Describes the crates for KDIR's kernel, else for the lab's plain one."""
     argparse.ArgumentParser(prog="make rust-analyzer", description=__doc__).parse_args(argv)
     if kdir := toolchain.env_path("KDIR"):
-        tc = modules.find_tools(kdir)
+        tc = modules.find_tools(kdir, "analyzer")
     else:
         tc = toolchain.find(lane="plain", want={"kernel"})
         kdir = kernel.ensure("plain", tc).build

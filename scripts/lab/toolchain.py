@@ -55,6 +55,8 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Build the module for a kernel that is there; the second, if clang built that.
     "module": ("rustc", "make"),
     "clang": ("llvm",),
+    # Describe the module's crates to an editor: kbuild wants all of Rust's tools for that.
+    "analyzer": ("rust-src", "bindgen"),
     # Boot it.
     "boot": ("qemu", "busybox"),
     # Build the static programs that run in the guest.
