@@ -35,6 +35,11 @@ TERMINAL = "terminal"
 MONITOR = "monitor"
 
 
+# The CPU that is emulated: all that QEMU can, without five levels of page tables. While the kernel
+# (7.3) reads the features of its first CPU anew, that one is gone for a moment; KASAN then takes
+# four levels for granted, and an interrupt at that moment for an access to wild memory.
+TCG_CPU = "max,-la57"
+
 # The CPU whose instructions are counted: all that QEMU can emulate, without what would have the
 # kernel copy with `rep movsb`, which counts an instruction for each byte. Hardware that has fast
 # strings copies far more at a time; `rep movsq`, at 8 bytes, is the nearest to it that counts.
@@ -60,7 +65,7 @@ class Machine:
         """Returns QEMU's command line. It inherits its ends of the ports, by their names."""
         # Two CPUs under TCG are two threads of the host: races between them are real.
         accel = "tcg,thread=multi" if self.accel == "tcg" else self.accel
-        cpu, cpus = "host" if self.accel == "kvm" else "max", self.cpus
+        cpu, cpus = "host" if self.accel == "kvm" else TCG_CPU, self.cpus
         arguments = self.arguments
         if self.icount:
             accel, cpu, cpus = "tcg,thread=single", ICOUNT_CPU, 1
