@@ -5,15 +5,19 @@
 //! Writing N to a thread's `fail-nth` makes the N-th of its failure points fail. So N is
 //! counted up from 1 until the call gets by without reaching its N-th point.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::kmod::init_module;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use crate::abi;
+use crate::control::{Kind, RECORD, Ring, STREAM, control};
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Test, note, test};
 use crate::leaks;
@@ -48,6 +52,41 @@ pub const TESTS: &[Test] = &[
         .needs(can_inject)
         .injects(),
     test!(inject_each_failure_of_o_async)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_an_open_of_every_kind)
+        .needs(can_inject)
+        .injects()
+        .seconds(60),
+    test!(inject_each_failure_of_a_create)
+        .needs(can_inject)
+        .injects()
+        .seconds(60),
+    test!(inject_each_failure_of_a_destroy)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_resize)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_clear)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_an_evict)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_listing)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_question)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_setting)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_record)
+        .needs(can_inject)
+        .injects(),
+    test!(inject_each_failure_of_a_batch)
         .needs(can_inject)
         .injects(),
 ];
@@ -293,4 +332,306 @@ fn inject_each_failure_of_o_async() {
         },
     );
     leaks::assert_none();
+}
+
+/// What a call may be refused with when something in it has failed.
+fn assert_injected(error: Errno) {
+    assert!(matches!(error, Errno::ENOMEM | Errno::EFAULT), "{error}");
+}
+
+fn inject_each_failure_of_an_open_of_every_kind() {
+    leaks::forget();
+    for kind in Kind::all() {
+        let ring = Ring::small(kind);
+        for flags in [OFlag::O_RDONLY, OFlag::O_WRONLY, OFlag::O_RDWR] {
+            each_failure(
+                || ring.try_open(flags),
+                |answer| {
+                    answer.map(drop).unwrap_or_else(assert_injected);
+                    let info = ring.info();
+                    assert_eq!((info.readers, info.writers), (0, 0), "{kind}");
+                    assert_eq!(ring.cursors().len(), usize::from(!kind.is_broadcast()));
+                },
+            );
+        }
+        assert_eq!(module::references(), 0);
+        ring.destroy();
+    }
+    leaks::assert_none();
+}
+
+fn inject_each_failure_of_a_create() {
+    let control = control();
+    leaks::forget();
+    for kind in [STREAM, RECORD.overwriting(), RECORD.broadcast()] {
+        let exists = || fs::exists("/dev/ring/made").expect("stat the node");
+        each_failure(
+            || control.create(kind.request("made", 1 << 16)),
+            |answer| match answer {
+                Ok(()) => {
+                    assert!(exists());
+                    control.destroy("made").expect("destroy");
+                    assert!(!exists());
+                }
+                // Nothing is half made: neither the node, nor the name, nor what it would cost.
+                Err(error) => {
+                    assert_injected(error);
+                    assert!(!exists());
+                    assert!(!fs::exists("/sys/class/ring/made").expect("stat the device"));
+                    assert_eq!(control.destroy("made"), Err(Errno::ENOENT));
+                    assert_eq!(control.rings().len(), 1);
+                }
+            },
+        );
+    }
+    leaks::assert_none();
+}
+
+fn inject_each_failure_of_a_destroy() {
+    let control = control();
+    let make = || Ring::named("doomed", RECORD.broadcast(), 4096);
+    let mut ring = make();
+    each_failure(
+        || control.destroy("doomed"),
+        |answer| match answer {
+            Ok(()) => {
+                assert!(!fs::exists(ring.path()).expect("stat the node"));
+                ring = make();
+            }
+            // It is all there, or all gone.
+            Err(error) => {
+                assert_injected(error);
+                ring.both().put(b"works");
+            }
+        },
+    );
+}
+
+fn inject_each_failure_of_a_resize() {
+    let control = control();
+    leaks::forget();
+    for kind in [STREAM, RECORD.broadcast(), RECORD.dropping()] {
+        let ring = Ring::named("changed", kind, 1 << 14);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let mut message = 0;
+        writer.put(&pattern(message, 3000));
+        each_failure(
+            || control.resize("changed", 1 << 15),
+            |answer| {
+                let capacity = if answer.is_ok() { 1 << 15 } else { 1 << 14 };
+                answer.unwrap_or_else(assert_injected);
+                assert_eq!(ring.info().capacity, capacity);
+                // What is in it stays, and it works on.
+                assert_eq!(reader.take(4000), Ok(pattern(message, 3000)), "{kind}");
+                message += 1;
+                writer.put(&pattern(message, 3000));
+                ring.resize(1 << 14).expect("take it back");
+            },
+        );
+        ring.destroy();
+    }
+    leaks::assert_none();
+}
+
+fn inject_each_failure_of_a_clear() {
+    let control = control();
+    let ring = Ring::named("cleared", RECORD.broadcast(), 4096);
+    let both = ring.both();
+    both.put(b"there");
+    each_failure(
+        || control.clear("cleared"),
+        |answer| match answer {
+            Ok(()) => {
+                assert_eq!(both.available(), 0);
+                both.put(b"there");
+            }
+            Err(error) => {
+                assert_injected(error);
+                assert_eq!(both.available(), 5);
+            }
+        },
+    );
+}
+
+fn inject_each_failure_of_an_evict() {
+    let control = control();
+    let ring = Ring::named("parted", RECORD.broadcast(), 4096);
+    let reader = Cell::new(ring.reader());
+    let id = Cell::new(reader.get().cursor().id);
+    leaks::forget();
+    each_failure(
+        || control.evict("parted", id.get()),
+        |answer| match answer {
+            Ok(()) => {
+                assert_eq!(reader.get().take(10), Err(Errno::ESHUTDOWN));
+                reader.set(ring.reader());
+                id.set(reader.get().cursor().id);
+            }
+            Err(error) => {
+                assert_injected(error);
+                assert_eq!(reader.get().cursor().id, id.get());
+                assert_eq!(
+                    ring.cursors().last().map(|cursor| cursor.id),
+                    Some(id.get())
+                );
+            }
+        },
+    );
+    leaks::assert_none();
+}
+
+fn inject_each_failure_of_a_listing() {
+    let control = control();
+    let ring = Ring::named("listed", RECORD.broadcast(), 4096);
+    let _reader = ring.reader();
+    let (info, cursor) = (ring.info(), ring.cursors()[0]);
+    each_failure(
+        || control.next(info.id),
+        |answer| {
+            assert_eq!(
+                answer
+                    .inspect_err(|error| assert_injected(*error))
+                    .unwrap_or(info),
+                info
+            )
+        },
+    );
+    each_failure(
+        || control.next_cursor("listed", cursor.id),
+        |answer| {
+            let answer = answer.inspect_err(|error| assert_injected(*error));
+            assert_eq!(answer.unwrap_or(cursor), cursor);
+        },
+    );
+}
+
+fn inject_each_failure_of_a_question() {
+    let ring = Ring::small(RECORD.broadcast());
+    let both = ring.both();
+    both.put(b"there");
+    let (info, cursor) = (both.info(), both.cursor());
+    each_failure(
+        || {
+            let mut asked = abi::Info::default();
+            abi::call(both, abi::INFO, &mut asked).map(|()| asked)
+        },
+        |answer| {
+            let answer = answer.inspect_err(|error| assert_injected(*error));
+            assert_eq!(answer.unwrap_or(info), info);
+        },
+    );
+    each_failure(
+        || both.try_cursor(),
+        |answer| {
+            let answer = answer.inspect_err(|error| assert_injected(*error));
+            assert_eq!(answer.unwrap_or(cursor), cursor);
+        },
+    );
+}
+
+fn inject_each_failure_of_a_setting() {
+    let ring = Ring::small(RECORD);
+    let both = ring.both();
+    each_failure(
+        || both.set_watermark(1000, Duration::from_secs(1)),
+        |answer| {
+            let bytes = if answer.is_ok() { 1000 } else { 0 };
+            answer.unwrap_or_else(assert_injected);
+            assert_eq!(both.cursor().watermark, bytes);
+            both.set_watermark(0, Duration::ZERO).expect("take it back");
+        },
+    );
+    each_failure(
+        || both.try_set_headers(true),
+        |answer| {
+            let length = if answer.is_ok() {
+                abi::Header::SIZE + 1
+            } else {
+                1
+            };
+            answer.unwrap_or_else(assert_injected);
+            both.put(b"x");
+            assert_eq!(both.take(100).map(|bytes| bytes.len()), Ok(length));
+            both.set_headers(false);
+        },
+    );
+}
+
+/// Of a record that fails nothing goes in, nothing comes out, and nothing is given up for it.
+fn inject_each_failure_of_a_record() {
+    for kind in Kind::all().filter(|kind| !kind.is_stream() && !kind.hangup) {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let pages = Pages::map(2);
+        // Across two pages, so that it is copied in two pieces.
+        pages.put(PAGE - 500, &pattern(0, 1000));
+        let mut before = writer.info();
+        each_failure(
+            || writer.write_from(pages.span(PAGE - 500, 1000)),
+            |answer| {
+                match answer {
+                    Ok(count) => {
+                        assert_eq!(count, 1000);
+                        assert_eq!(reader.take(1000), Ok(pattern(0, 1000)), "{kind}");
+                    }
+                    Err(error) => {
+                        assert_injected(error);
+                        assert_eq!(writer.info(), before, "{kind}");
+                    }
+                }
+                before = writer.info();
+            },
+        );
+        writer.put(&pattern(0, 1000));
+        each_failure(
+            || reader.read_to(pages.span(PAGE - 500, 1000)),
+            |answer| match answer {
+                Ok(count) => {
+                    assert_eq!(count, 1000);
+                    assert_eq!(pages.get(PAGE - 500, 1000), pattern(0, 1000), "{kind}");
+                    assert_eq!(reader.available(), 0);
+                    writer.put(&pattern(0, 1000));
+                }
+                Err(error) => {
+                    assert_injected(error);
+                    assert_eq!(reader.available(), 1000, "{kind}");
+                }
+            },
+        );
+    }
+}
+
+fn inject_each_failure_of_a_batch() {
+    for kind in [RECORD, RECORD.overwriting(), RECORD.broadcast()] {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        reader.set_headers(true);
+        let pages = Pages::map(2);
+        let send = || {
+            // More than fit where they are overwritten: the first header then tells of a loss.
+            for number in 0..if kind.overwrites() { 100 } else { 10 } {
+                writer.put(&[number; 100]);
+            }
+        };
+        send();
+        let mut cursor = reader.cursor();
+        each_failure(
+            || reader.read_to(pages.span(PAGE - 500, PAGE)),
+            |answer| {
+                match answer {
+                    Ok(count) => {
+                        let records = abi::records(&pages.get(PAGE - 500, count));
+                        assert!(records.len() >= 10, "{kind}");
+                        assert_eq!(reader.available(), 0);
+                        send();
+                        cursor = reader.cursor();
+                    }
+                    Err(error) => {
+                        assert_injected(error);
+                        assert_eq!(reader.cursor(), cursor, "{kind}");
+                    }
+                };
+            },
+        );
+    }
 }
