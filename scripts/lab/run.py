@@ -19,4 +19,4 @@ def main(argv: list[str]) -> int:
         options += ["--extra", extra]
     if command := os.environ.get("CMD"):
         return vm.main([*options, "--", command])
-    return vm.main([*options, "--no-module", "--", "sh /lab/demo"], "ringctl")
+    return vm.main([*options, "--no-module", "--", "sh /lab/demo"])

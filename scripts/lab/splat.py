@@ -54,8 +54,6 @@ DENY: Sequence[tuple[str, str]] = (
     (r"^unreferenced object", LEAK),
     (r"page allocation failure|vmalloc error", FAILED_ALLOCATION),
     (r"FAULT_INJECTION: forcing a failure", FAILED_ALLOCATION),
-    # The kernel's own, for a module with tracepoints whose fields it has no memory to describe.
-    (r"WARNING: kernel/trace/.* at event_define_fields\+", FAILED_ALLOCATION),
     (r"BUG: |WARNING: ", "warning"),
     (r"Call Trace:|-\[ cut here \]-", "stack"),
 )

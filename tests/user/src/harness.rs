@@ -7,8 +7,7 @@
 //! a crash, a kill or a hang costs one `not ok` and never a line of the report. What a test
 //! opens, maps and spawns therefore lives until that process ends: tests clean up nothing.
 //!
-//! Every test starts with an empty default ring that nobody else has open, and no other ring. The
-//! module is loaded anew
+//! Every test starts with an empty ring that nobody else has open. The module is loaded anew
 //! where a test wants other parameters than the one before, or wants to be alone with it,
 //! and after a failure. It is not loaded anew for each, as that would take most of the time.
 
@@ -28,7 +27,6 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
 
-use crate::control::Kind;
 use crate::klog::{self, Allowed, KernelLog};
 use crate::module;
 
@@ -56,18 +54,11 @@ pub fn by_lane(plain: u64, debug: u64) -> u64 {
     }
 }
 
-/// The function that checks a rule.
-#[derive(Clone, Copy)]
-enum Body {
-    Plain(fn()),
-    OfKind(fn(Kind), Kind),
-}
-
 /// One test: a name that reads as the rule it checks, and the function that checks it.
 #[derive(Clone, Copy)]
 pub struct Test {
     pub name: &'static str,
-    body: Body,
+    body: fn(),
     params: &'static str,
     needs: Option<fn() -> Result<(), &'static str>>,
     alone: bool,
@@ -78,17 +69,6 @@ pub struct Test {
 impl Test {
     /// A test of the default ring with the ordinary deadline.
     pub const fn new(name: &'static str, body: fn()) -> Self {
-        Self::with(name, Body::Plain(body))
-    }
-
-    /// A test of a rule for one kind of rings.
-    pub fn of_kind(rule: &str, kind: Kind, body: fn(Kind)) -> Self {
-        // There are so many tests, and no more.
-        let name = format!("{rule}_{kind}").leak();
-        Self::with(name, Body::OfKind(body, kind))
-    }
-
-    const fn with(name: &'static str, body: Body) -> Self {
         Self {
             name,
             body,
@@ -103,11 +83,6 @@ impl Test {
     /// Wants the module loaded with these parameters.
     pub const fn params(self, params: &'static str) -> Self {
         Self { params, ..self }
-    }
-
-    /// Wants no ring there but those it makes itself.
-    pub const fn no_ring(self) -> Self {
-        self.params("default_ring=0")
     }
 
     /// Gives the test a ring of one page, which is quickly full and quickly wrapped.
@@ -303,7 +278,7 @@ impl Runner {
     fn prepare(&mut self, test: &Test) -> Result<(), String> {
         if self.loaded == Some(test.params) && !test.alone {
             module::await_unused()?;
-            module::tidy_up()?;
+            module::empty_ring()?;
         } else {
             self.loaded = None;
             module::reload(test.params).map_err(|error| {
@@ -326,10 +301,7 @@ fn run_process(test: &Test) -> (Result<(), String>, String) {
         ForkResult::Child => {
             drop(reader);
             become_test(writer);
-            match test.body {
-                Body::Plain(check) => check(),
-                Body::OfKind(check, kind) => check(kind),
-            }
+            (test.body)();
             exit(false);
         }
         ForkResult::Parent { child } => child,

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::mount::{MsFlags, mount, umount};
 
-use crate::cgroup::Cgroup;
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Lane, Test, by_lane, lane, note, test};
 use crate::klog::KernelLog;
@@ -83,10 +83,24 @@ fn load_takes_every_power_of_two() {
 /// A ring is charged to the memory cgroup of who loads the module. The largest capacity is
 /// allowed, but under a limit it is refused: with ENOMEM, and without the OOM killer.
 fn load_beyond_the_memory_limit_is_enomem() {
-    let group = Cgroup::limited_to("16M");
+    let cgroups = Path::new("/tmp/cgroups");
+    fs::create_dir_all(cgroups).expect("make a mount point");
+    mount(
+        None::<&str>,
+        cgroups,
+        Some("cgroup2"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .expect("mount cgroup2");
+    fs::write(cgroups.join("cgroup.subtree_control"), "+memory").expect("enable memory control");
+    let limited = cgroups.join("limited");
+    fs::create_dir(&limited).expect("make a cgroup");
+    fs::write(limited.join("memory.max"), "16M").expect("limit its memory");
+
     module::unload().expect("unload");
     Process::fork(|| {
-        group.join();
+        fs::write(limited.join("cgroup.procs"), "0").expect("join the cgroup");
         for capacity in [1 << 30, 32 << 20] {
             let loaded = module::load(&format!("capacity={capacity}"));
             assert_eq!(loaded, Err(Errno::ENOMEM), "{capacity}");
@@ -99,7 +113,8 @@ fn load_beyond_the_memory_limit_is_enomem() {
     check_capacity(1 << 20);
 
     module::unload().expect("unload");
-    group.remove();
+    fs::remove_dir(&limited).expect("remove the cgroup");
+    umount(cgroups).expect("unmount cgroup2");
     module::load("").expect("load");
 }
 

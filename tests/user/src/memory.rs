@@ -34,19 +34,6 @@ pub struct Span {
 }
 
 impl Pages {
-    /// Maps a page below 4 GiB, where programs of 32 bits could have it, and without a guard.
-    pub fn map_low() -> Self {
-        let length = NonZeroUsize::new(PAGE).expect("not empty");
-        let allowed = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_32BIT;
-        // SAFETY: an address of the kernel's choice replaces no mapping.
-        let base = unsafe { mmap_anonymous(None, length, allowed, flags) }.expect("map a page");
-        Self {
-            base: base.cast(),
-            size: PAGE,
-        }
-    }
-
     /// Maps `count` pages that can be read and written.
     pub fn map(count: usize) -> Self {
         let size = count * PAGE;
