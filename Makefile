@@ -4,7 +4,7 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules run test bench lint doctor debug gdb selftest rust-analyzer clean distclean
+.PHONY: abi help modules run test bench lint doctor debug gdb selftest rust-analyzer clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -35,6 +35,9 @@ bench: ## instructions per write and read, beside pipe(2) and AF_UNIX
 
 lint: ## format, warnings and style of everything
 	@$(LAB) lint
+
+abi: ## record what was added to the ABI in tests/abi
+	@$(LAB) abi
 
 doctor: ## check the tools and the kernel tree, and say how to mend them
 	@$(LAB) doctor

@@ -11,6 +11,7 @@ from lab.report import say
 
 # Verb: the module that does it. Each has a ``main(argv: list[str]) -> int``.
 VERBS = {
+    "abi": "abi",
     "bench": "bench",
     "clean": "clean",
     "debug": "debug",

@@ -30,6 +30,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "flex": ("generates scanners of kconfig and dtc", ("flex",)),
     "gdb": ("make gdb starts it", ("gdb",)),
     "libc": ("links the guest's programs statically", ("libc6-dev", "gcc")),
+    "libc-32": ("links the guest's 32-bit programs", ("gcc-multilib",)),
     "libelf": ("objtool reads object files with it", ("libelf-dev",)),
     "llvm": ("compiles and links the kernel; KASAN with Rust needs clang", ()),
     "make": ("builds the kernel", ("make",)),

@@ -53,7 +53,7 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("rustc", "rust-src", "bindgen", "llvm", "bc", "bison", "flex", "libelf", "make",
                "perl", "tar", "xz"),
     # Build the module for a kernel that is there; the second, if clang built that.
-    "module": ("rustc", "make"),
+    "module": ("rustc", "bindgen", "make"),
     "clang": ("llvm",),
     # Describe the module's crates to an editor: kbuild wants all of Rust's tools for that.
     "analyzer": ("rust-src", "bindgen"),
@@ -61,8 +61,12 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     "boot": ("qemu", "busybox"),
     # Build the static programs that run in the guest.
     "guest": ("rustc", "cargo", "certificates", "libc"),
+    # The same for 32 bits; rustc comes without the standard library for these.
+    "guest-32": ("rustc", "rust-src", "cargo", "certificates", "libc-32"),
     # Run the tests of the ring's core on the host, also under the sanitizers.
     "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers"),
+    # Compile the header that programs include.
+    "abi": ("llvm", "libc"),
     # Run the lab's own tests.
     "lab-tests": ("venv", "cpio"),
     # Read the sources.
@@ -387,12 +391,12 @@ class Survey:
             places.append(llvm.parent.glob("lib/clang/*/lib/*/libclang_rt.tsan*.a"))
         return next((path for place in places for path in place), None)
 
-    def libc(self) -> Path | None:
-        """Returns the static C library, if there is a linker to use it with."""
+    def libc(self, *flags: str) -> Path | None:
+        """Returns the static C library that the linker uses with these flags, if both are there."""
         cc = _which("cc")
         if not cc:
             return None
-        path = Path(first_line([str(cc), "-print-file-name=libc.a"]))
+        path = Path(first_line([str(cc), *flags, "-print-file-name=libc.a"]))
         return path if path.is_absolute() and path.exists() else None
 
 
@@ -403,6 +407,7 @@ PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
     "clippy": lambda survey: survey.beside_rustc("clippy"),
     "certificates": lambda _: _certificates(),
     "libc": Survey.libc,
+    "libc-32": lambda survey: survey.libc("-m32"),
     "libelf": lambda _: _header("gelf.h"),
     "llvm": Survey.llvm,
     "qemu": lambda _: _which("qemu-system-x86_64"),

@@ -43,6 +43,7 @@ UBUNTU_24_04 = {
         (DEBIAN_12, {"rustc", "rust-src"}, ["rust-web-src", "rustc-web"]),
         (DEBIAN_12, {"llvm"}, ["clang-22", "lld-22", "llvm-22"]),
         (DEBIAN_12, {"bindgen"}, ["ca-certificates", "cargo-web", "gcc", "libc6-dev"]),
+        (DEBIAN_12, {"libc-32"}, ["gcc-multilib"]),
         (DEBIAN_12, {"sanitizers"}, ["libclang-rt-22-dev"]),
         (DEBIAN_12, {"clippy", "rustfmt"}, ["rust-web-clippy", "rustfmt-web"]),
         (DEBIAN_13, {"rustc", "rust-src"}, ["rust-src", "rustc"]),

@@ -139,6 +139,19 @@ def test_a_busybox_that_needs_libraries_is_passed_over(path: list[Path], tmp_pat
     assert len(survey.passed_over) == 2
 
 
+def test_a_linker_without_the_32_bit_library_will_not_do(path: list[Path], tmp_path: Path) -> None:
+    library = tmp_path / "libc.a"
+    library.touch()
+    # gcc prints the name as it is where it knows no such file.
+    told = f'case "$1" in -m32) echo libc.a;; *) echo {library};; esac'
+    path.append(script(tmp_path / "bin/cc", told).parent)
+    survey = Survey(MINIMUM)
+    assert survey.get("libc") == library
+    assert survey.get("libc-32") is None
+    script(tmp_path / "bin/cc", f'[ "$1 $2" = "-m32 -print-file-name=libc.a" ] && echo {library}')
+    assert Survey(MINIMUM).get("libc-32") == library
+
+
 def test_what_make_was_told_does_not_reach_the_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MAKEFLAGS", "CMD", "O", "RUSTFLAGS", "KDIR", "LLVM", "KBUILD_OUTPUT", "LANG"):
         monkeypatch.setenv(name, "x")
