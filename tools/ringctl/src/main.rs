@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ringctl`: makes, shows, fills and empties the ring buffers under `/dev/ring`.
+//!
+//! Ends with 0, with 1 and one line on stderr, or with 2 if it was called in a wrong way.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod cat;
+mod describe;
+mod failure;
+mod json;
+mod list;
+mod manage;
+mod output;
+mod quantity;
+mod stat;
+mod table;
+mod terminal;
+mod text;
+mod watermark;
+mod write;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads the output has seen enough, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            // If stderr is gone as well, the exit code has to do.
+            let _ = writeln!(io::stderr(), "ringctl: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Create(args) => manage::create(args),
+        Command::Destroy { rings } => manage::destroy(&rings),
+        Command::Resize { ring, capacity } => manage::resize(&ring, capacity),
+        Command::Clear { rings } => manage::clear(&rings),
+        Command::Evict { ring, cursor } => manage::evict(&ring, cursor),
+        Command::List { json } => list::run(json),
+        Command::Stat(args) => stat::run(&args),
+        Command::Cat(args) => cat::run(&args),
+        Command::Write(args) => write::run(&args),
+        Command::Watermark { ring, bytes, delay } => watermark::run(&ring, bytes, delay),
+        Command::Completions { shell } => describe::completions(shell),
+        Command::Man { directory } => describe::man(directory.as_deref()),
+    }
+}
