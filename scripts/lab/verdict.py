@@ -16,6 +16,7 @@ from lab.splat import Splat
 from lab.task import Task
 
 # Bits of /proc/sys/kernel/tainted, Documentation/admin-guide/tainted-kernels.rst.
+WARNED = 1 << 9
 OUT_OF_TREE = 1 << 12
 UNSIGNED = 1 << 13
 KUNIT_RAN = 1 << 18
@@ -95,7 +96,10 @@ def _first_trouble(
             return Exit.NO_VERDICT, f"it said '{key} {value}' where a number was due"
     if int(facts.get("leaks", "0")):
         return Exit.LEAK, f"{facts['leaks']} objects; the console log has their backtraces"
-    return _taint(task, int(facts["taint"]), signed_modules)
+    # The kernel's own log has the whole of it, whatever the console was too slow for.
+    of_log = splat.everything(outcome.outputs.get(Port.KLOG, ""))
+    warned = any(report.excused and report.taints for report in of_log)
+    return _taint(task, int(facts["taint"]), signed_modules, warned)
 
 
 def _due(task: Task) -> list[str]:
@@ -112,11 +116,13 @@ def _due(task: Task) -> list[str]:
     return [*due, "taint", "end"]
 
 
-def _taint(task: Task, taint: int, signed_modules: bool) -> tuple[Exit, str]:
+def _taint(task: Task, taint: int, signed_modules: bool, warned: bool) -> tuple[Exit, str]:
     of_a_module = OUT_OF_TREE | (UNSIGNED if signed_modules else 0)
     must = (of_a_module if task.module and task.load else 0) | (KUNIT_RAN if task.kunit else 0)
     # A command may load a module of its own.
     may = must | (of_a_module if task.command is not None else 0)
+    # It has warned of nothing but allocations that failed on purpose, or we would not be here.
+    may |= WARNED if warned else 0
     if must & ~taint or taint & ~may:
         return Exit.TAINT, f"{letters(taint)} where {letters(must)} was expected"
     return Exit.PASSED, ""

@@ -3,7 +3,7 @@
 
 import pytest
 
-from lab.splat import ALLOW, DENY, EXPECT, EXPECT_END, scan
+from lab.splat import ALLOW, DENY, EXPECT, EXPECT_END, everything, scan
 
 QUIET = """\
 [    0.000000] Linux version 7.3.4 (clang version 22.1) #1 SMP PREEMPT
@@ -78,6 +78,19 @@ ALLOCATION = """\
 [    9.000005]  warn_alloc+0x100/0x1a0
 [    9.000006]  </TASK>
 [    9.000007] Mem-Info:
+"""
+
+# What 7.3.4 says when it has no memory for the fields of a module's events.
+FIELDS = """\
+[    9.614355] ------------[ cut here ]------------
+[    9.614573] WARNING: kernel/trace/trace_events.c:3147 at event_define_fields+0x5ca/0x5f0
+[    9.615760] Modules linked in: ringdev(O+) [last unloaded: ringdev(O)]
+[    9.621837] Call Trace:
+[    9.622080]  <TASK>
+[    9.622304]  event_create_dir+0xad/0x9b0
+[    9.626444]  </TASK>
+[    9.627691] ---[ end trace 0000000000000000 ]---
+[    9.628016] error code is -12
 """
 
 
@@ -196,6 +209,11 @@ def test_allocations_that_fail_on_purpose_are_excused() -> None:
     assert topics(ALLOCATION) == ["failed allocation"]
     assert topics(on_purpose(ALLOCATION)) == []
     assert topics(on_purpose("[    9.0] FAULT_INJECTION: forcing a failure.\n")) == []
+    assert topics(FIELDS) == ["failed allocation"]
+    assert topics(on_purpose(FIELDS)) == []
+    reports = everything(on_purpose(FIELDS + ALLOCATION))
+    assert [report.taints for report in reports] == [True, False]
+    assert topics(on_purpose(FIELDS + WARN)) == ["warning"]
 
 
 def test_nothing_else_is_excused_meanwhile() -> None:
