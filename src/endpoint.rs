@@ -6,15 +6,24 @@
 //! alive for as long as it is open.
 
 use crate::{
+    abi,
     channel::{
+        Batch,
         Channel,
-        Side, //
+        Reader,
+        Seek,
+        Side,
+        Watermark, //
     },
+    registry::Ring,
+    report,
+    ring::Framing,
     staging::{
         fasync::FasyncCall,
         file::{
             Access,
             FileOperations,
+            SeekFrom,
             Waiting, //
         },
         poll::{
@@ -24,14 +33,22 @@ use crate::{
         transfer::{
             Destination,
             Source, //
-        }, //
+        },
+        uapi, //
     }, //
 };
 use kernel::{
     bindings,
     ffi::c_int,
     prelude::*,
-    sync::Arc,
+    seq_file::SeqFile,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc, //
+    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -40,63 +57,149 @@ use kernel::{
 
 /// An open file of a ring.
 pub(crate) struct Endpoint {
-    channel: Arc<Channel>,
+    ring: Arc<Ring>,
+    access: Access,
+    /// Where it reads, if it does.
+    reader: Option<Arc<Reader>>,
+    /// Whether a read returns records with their headers.
+    headers: AtomicFlag,
 }
 
+impl Endpoint {
+    #[inline]
+    fn channel(&self) -> &Channel {
+        &self.ring.channel
+    }
+
+    /// Where it reads. `EBADF` if it does not.
+    #[inline]
+    fn reader(&self) -> Result<&Reader> {
+        self.reader.as_deref().ok_or(EBADF)
+    }
+
+    fn batch(&self) -> Batch {
+        if self.channel().attributes().framing == Framing::Record && self.headers.load(Relaxed) {
+            Batch::WithHeaders
+        } else {
+            Batch::Payload
+        }
+    }
+
+    /// `FIONREAD`: how large a buffer the next read needs.
+    fn store_next_read(&self, to: UserPtr) -> Result {
+        let next = match &self.reader {
+            Some(reader) => self.channel().next_read(reader, self.batch()),
+            // Who only writes may ask how much is there all the same.
+            None => self.channel().in_ring(),
+        };
+        let next = c_int::try_from(next).unwrap_or(c_int::MAX);
+        UserSlice::new(to, size_of::<c_int>()).writer().write(&next)
+    }
+
+    fn give_cursor(&self, argument: UserPtr) -> Result {
+        let asked: uapi::ringdev_cursor = uapi::take(argument)?;
+        abi::known_flags(asked.flags, 0)?;
+        if asked.id != 0 || asked.name.iter().any(|byte| *byte != 0) {
+            return Err(EINVAL);
+        }
+        let cursor = self.channel().tell(self.reader()?);
+        let cursor = abi::cursor(asked.size, &self.ring.identity.name, &cursor);
+        uapi::give(&cursor, argument)
+    }
+
+    fn set_watermark(&self, argument: UserPtr) -> Result {
+        let asked: uapi::ringdev_watermark = uapi::take(argument)?;
+        abi::known_flags(asked.flags, 0)?;
+        let watermark = Watermark {
+            bytes: asked.bytes,
+            delay_ns: asked.delay_ns,
+        };
+        self.channel().set_watermark(self.reader()?, watermark)
+    }
+
+    fn set_read_mode(&self, argument: UserPtr) -> Result {
+        let asked: uapi::ringdev_read_mode = uapi::take(argument)?;
+        let flags = abi::known_flags(asked.flags, uapi::RINGDEV_HEADERS)?;
+        self.reader()?;
+        if self.channel().attributes().framing == Framing::Stream {
+            return Err(EINVAL);
+        }
+        self.headers
+            .store(flags & uapi::RINGDEV_HEADERS != 0, Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.ring.channel.close(self.access, self.reader.as_deref());
+    }
+}
+
+#[vtable]
 impl FileOperations for Endpoint {
-    type Device = Arc<Channel>;
+    type Device = Arc<Ring>;
     type Private = KBox<Self>;
     type OwnerModule = crate::LocalModule;
 
-    fn open(channel: &Arc<Channel>) -> Result<KBox<Self>> {
-        let channel = channel.clone();
-        Ok(KBox::new(Self { channel }, GFP_KERNEL_ACCOUNT)?)
+    fn open(ring: &Arc<Ring>, access: Access) -> Result<KBox<Self>> {
+        let endpoint = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
+        // From here on nothing can fail, and its destructor takes it back.
+        let reader = ring.channel.open(access)?;
+        Ok(endpoint.write(Self {
+            ring: ring.clone(),
+            access,
+            reader,
+            headers: AtomicFlag::new(false),
+        }))
     }
 
     #[inline]
     fn read(this: &Self, to: &mut impl Destination, waiting: Waiting) -> Result<usize> {
-        this.channel.read(to, waiting)
+        this.channel()
+            .read(this.reader()?, to, this.batch(), waiting)
     }
 
     #[inline]
     fn write(this: &Self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
-        this.channel.write(from, waiting)
+        this.channel().write(from, waiting)
     }
 
-    /// Level-exact: readable if and only if a byte is there, writable if and only if one fits.
+    /// Exact: readable if and only if a read would return, and writable if and only if a write
+    /// would, of a byte or of the longest record.
     fn poll<'file>(this: &'file Self, table: PollTable<'file>, access: Access) -> Events {
-        let channel = &this.channel;
+        let channel = &this.ring.channel;
         let mut ready = Events::NONE;
-        if access.read {
+        if let Some(reader) = &this.reader {
             join(&table, channel.readers());
-            if channel.unread() > 0 {
-                ready = ready | Events::READABLE;
-            }
+            ready = ready | channel.readable(reader);
         }
         if access.write {
             join(&table, channel.writers());
-            if channel.room() > 0 {
-                ready = ready | Events::WRITABLE;
-            }
+            ready = ready | channel.writable();
         }
         ready
     }
 
     fn ioctl(this: &Self, command: u32, argument: usize) -> Result<isize> {
+        let argument = UserPtr::from_addr(argument);
         match command {
-            bindings::FIONREAD => {
-                let unread = c_int::try_from(this.channel.unread()).unwrap_or(c_int::MAX);
-                UserSlice::new(UserPtr::from_addr(argument), size_of::<c_int>())
-                    .writer()
-                    .write(&unread)?;
-                Ok(0)
+            bindings::FIONREAD => this.store_next_read(argument)?,
+            uapi::RINGDEV_IOC_INFO => {
+                let asked: uapi::ringdev_info = uapi::take(argument)?;
+                abi::known_flags(asked.flags, 0)?;
+                uapi::give(&this.ring.info(asked.size), argument)?;
             }
-            _ => Err(ENOTTY),
+            uapi::RINGDEV_IOC_CURSOR => this.give_cursor(argument)?,
+            uapi::RINGDEV_IOC_WATERMARK => this.set_watermark(argument)?,
+            uapi::RINGDEV_IOC_READ_MODE => this.set_read_mode(argument)?,
+            _ => return Err(ENOTTY),
         }
+        Ok(0)
     }
 
     fn fasync<'file>(this: &'file Self, call: FasyncCall<'file>, access: Access) -> Result {
-        let channel = &this.channel;
+        let channel = &this.ring.channel;
         let readers = channel.readers().signalled();
         if access.read {
             call.apply(readers)?;
@@ -109,6 +212,31 @@ impl FileOperations for Endpoint {
             })?;
         }
         Ok(())
+    }
+
+    fn is_seekable(this: &Self) -> bool {
+        // Who only writes has no cursor to move.
+        this.channel().is_broadcast() && this.reader.is_some()
+    }
+
+    fn seek(this: &Self, offset: i64, from: SeekFrom) -> Result<i64> {
+        if offset != 0 {
+            return Err(EINVAL);
+        }
+        let to = match from {
+            SeekFrom::Start => Seek::Oldest,
+            SeekFrom::End => Seek::Newest,
+        };
+        let reader = this.reader.as_deref().ok_or(ESPIPE)?;
+        this.channel().seek(reader, to)?;
+        Ok(0)
+    }
+
+    fn show_fdinfo(this: &Self, to: &SeqFile) {
+        report::ring(to, &this.ring.info(0));
+        if let Some(reader) = &this.reader {
+            report::cursor(to, &this.channel().cursor_statistics(reader));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the ring core needs of the kernel: a 64-bit atomic and a full barrier.
+//! What the ring core needs of the kernel: a 64-bit atomic, and barriers.
 //!
 //! `tests/core` has another file of this name, with the host's atomics and a model checker's.
 
@@ -14,7 +14,9 @@ use kernel::sync::{
     },
     barrier::{
         smp_mb,
-        Full, //
+        Full,
+        Read,
+        Write, //
     },
 };
 
@@ -31,6 +33,12 @@ impl AtomicPosition {
     #[inline]
     pub(crate) fn load_relaxed(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+
+    /// `WRITE_ONCE()`.
+    #[inline]
+    pub(crate) fn store_relaxed(&self, position: u64) {
+        self.0.store(position, Relaxed);
     }
 
     /// `smp_load_acquire()`.
@@ -50,4 +58,16 @@ impl AtomicPosition {
 #[inline]
 pub(crate) fn full_barrier(_site: Site) {
     smp_mb(Full);
+}
+
+/// `smp_wmb()`: stores before it come before stores after it.
+#[inline]
+pub(crate) fn write_barrier(_site: Site) {
+    smp_mb(Write);
+}
+
+/// `smp_rmb()`: loads before it come before loads after it.
+#[inline]
+pub(crate) fn read_barrier(_site: Site) {
+    smp_mb(Read);
 }

@@ -9,22 +9,41 @@
 use kernel::{
     c_str,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
+mod abi;
 mod channel;
+mod control;
 mod endpoint;
 mod platform;
+mod registry;
+mod report;
 mod ring;
 mod staging;
 
 use crate::{
-    channel::Channel,
-    endpoint::Endpoint,
-    ring::Capacity,
-    staging::misc::{
-        Options,
-        Registration, //
+    control::Control,
+    registry::{
+        Limits,
+        Name,
+        Registry, //
+    },
+    ring::{
+        Attributes,
+        Capacity, //
+    },
+    staging::{
+        chardev::Region,
+        credentials::{
+            kuid_from_current_ns,
+            Kgid, //
+        },
+        misc::{
+            Options,
+            Registration, //
+        }, //
     }, //
 };
 
@@ -41,48 +60,101 @@ module! {
         },
         capacity: u64 {
             default: 262144,
-            description: "Bytes of data in /dev/ring/0, a power of two from the page size to 1 GiB (default: 262144)",
+            description: "Bytes in /dev/ring/0, a power of two up to max_capacity (262144)",
+        },
+        max_capacity: u64 {
+            default: 1073741824,
+            description: "The most bytes that a ring may have (default and at most: 1073741824)",
+        },
+        max_rings: u32 {
+            default: 4096,
+            description: "How many rings there may be, from 1 to 65536 (default: 4096)",
+        },
+        max_user_bytes: u64 {
+            default: 67108864,
+            description: "The most bytes that a user's rings may have together (default: 67108864)",
         },
     },
 }
 
 /// The module, while it is loaded.
 struct Ringdev {
-    // Held for its destructor.
-    _default_ring: Option<Pin<KBox<Registration<Endpoint>>>>,
+    // Held for their destructors, in this order: nobody makes a ring while the rings go.
+    _control: Pin<KBox<Registration<Control>>>,
+    _registry: Arc<Registry>,
 }
 
 impl kernel::Module for Ringdev {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let bytes = module_parameters::capacity.value();
         let page_size = PAGE_SIZE as u64;
-        let Some(capacity) = Capacity::new(bytes, page_size) else {
+        let max_capacity = module_parameters::max_capacity.value();
+        let max_rings = module_parameters::max_rings.value();
+
+        if max_capacity < Capacity::min(page_size) || max_capacity > Capacity::MAX {
             pr_err!(
-                "capacity={}: must be a power of two from {} to {}\n",
-                bytes,
+                "max_capacity={}: must be from {} to {}\n",
+                max_capacity,
                 Capacity::min(page_size),
                 Capacity::MAX
             );
             return Err(EINVAL);
-        };
-
+        }
+        if !(1..=MAX_RINGS).contains(&max_rings) {
+            pr_err!("max_rings={}: must be from 1 to {}\n", max_rings, MAX_RINGS);
+            return Err(EINVAL);
+        }
         let default_ring = if module_parameters::default_ring.value() {
-            let node = Options {
-                name: c_str!("ring-0"),
-                nodename: c_str!("ring/0"),
-                mode: 0o600,
+            let bytes = module_parameters::capacity.value();
+            let Ok(capacity) = abi::capacity(bytes, max_capacity) else {
+                pr_err!(
+                    "capacity={}: must be a power of two from {} to {}\n",
+                    bytes,
+                    Capacity::min(page_size),
+                    max_capacity
+                );
+                return Err(EINVAL);
             };
-            let channel = Channel::new(capacity)?;
-            Some(KBox::pin_init(
-                Registration::new(node, channel),
-                GFP_KERNEL,
-            )?)
+            Some(capacity)
         } else {
             None
         };
 
+        let region = Arc::pin_init(Region::new(c_str!("ring"), max_rings), GFP_KERNEL)?;
+        let limits = Limits {
+            max_capacity,
+            max_user_bytes: module_parameters::max_user_bytes.value(),
+        };
+        let registry = Registry::new(region, limits)?;
+        let node = Options {
+            name: c_str!("ring-control"),
+            nodename: c_str!("ring/control"),
+            mode: 0o600,
+        };
+        let control = KBox::pin_init(Registration::new(node, registry.clone()), GFP_KERNEL)?;
+        if let Some(capacity) = default_ring {
+            // Last: once a ring can be opened, the load must not fail.
+            registry.create(default_name()?, Attributes::STREAM, capacity, root_only()?)?;
+        }
         Ok(Self {
-            _default_ring: default_ring,
+            _control: control,
+            _registry: registry,
         })
     }
+}
+
+/// The most rings that there may be: that many device numbers are set aside at most.
+const MAX_RINGS: u32 = 65536;
+
+/// The name of the default ring.
+fn default_name() -> Result<Name> {
+    let mut name = [0; 32];
+    name[0] = b'0';
+    Name::new(name).ok_or(EINVAL)
+}
+
+/// The mode, owner and group of the default ring's node.
+fn root_only() -> Result<(u16, kernel::task::Kuid, Kgid)> {
+    let uid = kuid_from_current_ns(0).ok_or(EINVAL)?;
+    let gid = Kgid::from_current_ns(0).ok_or(EINVAL)?;
+    Ok((0o600, uid, gid))
 }

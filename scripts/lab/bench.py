@@ -118,7 +118,7 @@ def main(argv: list[str]) -> int:
 
 def measure(where: Lane) -> Mapping[str, Any]:
     """Runs the program in a guest and returns what it reports."""
-    programs = cargo.guest_programs(toolchain.find(want={"guest"}))
+    programs = cargo.guest_programs(toolchain.find(want={"guest"}), PROGRAM)
     task = Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),

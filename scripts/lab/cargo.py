@@ -16,11 +16,17 @@ from lab.results import matches
 from lab.toolchain import Toolchain
 
 TARGET = "x86_64-unknown-linux-gnu"
+TARGET_32 = "i686-unknown-linux-gnu"
 
-# The programs of the guest: the packages of the workspace and what they build.
-GUEST_PROGRAMS = ("ringdev-tests", "ringdev-bench")
+# The guest has no libraries. With --target the flag is for the guest alone, not for what cargo runs
+# on the host.
+STATIC = "-Ctarget-feature=+crt-static"
 
 CORE = "ring-core-tests"
+CLIENT = "ringdev"
+
+# Has libtest tell its results as JSON, an unstable option of it.
+LIBTEST = ("-Zunstable-options", "--format=json", "--report-time")
 
 # A test program that takes longer than this hangs. The slowest takes about two minutes.
 SECONDS = 900
@@ -37,11 +43,13 @@ class Flavour:
     env: Mapping[str, str] = field(default_factory=dict)
     # Tests that show that this flavour is what it says: they must have run, and passed.
     proof: tuple[str, ...] = ()
+    packages: tuple[str, ...] = (CORE,)
 
 
 def flavours(tc: Toolchain) -> list[Flavour]:
-    """Returns the ways to run the tests of the core, the quickest first."""
+    """Returns the ways to run the tests: those of the tools, and of the core in several ways."""
     return [
+        Flavour("tools", "tools", ("--all-features",), packages=(CLIENT, "ringctl")),
         Flavour("core", "core"),
         Flavour(
             "core, AddressSanitizer",
@@ -79,18 +87,40 @@ def target_dir(flavour: str) -> Path:
     return paths.cache() / "target" / paths.clone_id() / flavour
 
 
-def guest_programs(tc: Toolchain) -> dict[str, Path]:
-    """Builds the guest's programs, statically linked, and returns them by name."""
-    packages = [f"--package={name}" for name in GUEST_PROGRAMS]
-    # With --target the flags are for the guest alone, not for what cargo runs on the host.
-    env = {"RUSTFLAGS": "-Ctarget-feature=+crt-static"}
-    _cargo(tc, "guest", ["build", "--release", "--target", TARGET, *packages], env)
-    folder = target_dir("guest") / TARGET / "release"
-    return {name: folder / name for name in GUEST_PROGRAMS}
+def guest_programs(tc: Toolchain, *names: str) -> dict[str, Path]:
+    """Builds programs for the guest, statically linked, and returns them by name.
+
+    A package of the workspace is called as the program is that it builds.
+    """
+    return _static_programs(tc, names, "guest", TARGET, env={"RUSTFLAGS": STATIC})
+
+
+def guest_programs_32(tc: Toolchain, *names: str) -> dict[str, Path]:
+    """Builds the same programs for 32 bits."""
+    # Without the second flag, io-uring refuses machines that its authors have not looked at. What
+    # the kernel reads and writes there is the same for all.
+    flags = f"{STATIC} --cfg=io_uring_skip_arch_check"
+    env = {"RUSTFLAGS": flags, "RUSTC_BOOTSTRAP": "1"}
+    # Distributions have no standard library for this target, so it is built along.
+    return _static_programs(tc, names, "guest-32", TARGET_32, "-Zbuild-std", env=env)
+
+
+def _static_programs(
+    tc: Toolchain,
+    names: Sequence[str],
+    flavour: str,
+    target: str,
+    *arguments: str,
+    env: Mapping[str, str],
+) -> dict[str, Path]:
+    packages = [f"--package={name}" for name in names]
+    _cargo(tc, flavour, ["build", "--release", "--target", target, *arguments, *packages], env)
+    folder = target_dir(flavour) / target / "release"
+    return {name: folder / name for name in names}
 
 
 def host_tests(tc: Toolchain, only: str = "") -> Iterator[tuple[str, list[Result]]]:
-    """Runs the tests of the core in each flavour; yields each suite's name and its tests.
+    """Runs the tests in each flavour, and the examples; yields each suite's name and its tests.
 
     ``only`` narrows them to the tests whose name it matches, as `results.matches` has it.
     """
@@ -101,11 +131,13 @@ def host_tests(tc: Toolchain, only: str = "") -> Iterator[tuple[str, list[Result
         if not only:
             found += unproven(flavour, found)
         yield flavour.suite, found
+    yield "tools, examples", examples(tc, only)
 
 
 def build_tests(tc: Toolchain, flavour: Flavour) -> list[Path]:
-    """Builds the test programs of the core and returns them."""
-    arguments = ["test", "--package", CORE, *flavour.arguments, "--no-run"]
+    """Builds the test programs of a flavour and returns them."""
+    packages = [f"--package={name}" for name in flavour.packages]
+    arguments = ["test", *packages, *flavour.arguments, "--no-run"]
     log = _cargo(tc, flavour.name, [*arguments, "--message-format=json"], flavour.env)
     messages = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     programs = [
@@ -120,9 +152,22 @@ def build_tests(tc: Toolchain, flavour: Flavour) -> list[Path]:
     return programs
 
 
+def examples(tc: Toolchain, only: str = "") -> list[Result]:
+    """Runs the examples in the documentation of the client library."""
+    code, output, log = _run_cargo(
+        tc,
+        "tools",
+        ["test", f"--package={CLIENT}", "--all-features", "--doc", "--", *LIBTEST],
+        {"RUSTDOC": str(tc.rustdoc), "RUSTC_BOOTSTRAP": "1"},
+    )
+    # Before and behind the results cargo says what it does.
+    results = [line for line in output.read_text().splitlines() if line.startswith("{")]
+    found = read_libtest("the examples", "\n".join(results), log.read_text(), code)
+    return [result for result in found if not only or matches(result.name, only)]
+
+
 def run_tests(tc: Toolchain, flavour: Flavour, program: Path, only: str) -> list[Result]:
     """Runs one test program, or those of its tests that ``only`` matches."""
-    # libtest's JSON is an unstable option as well.
     env = {**tc.env(), **flavour.env, "RUSTC_BOOTSTRAP": "1"}
     chosen: list[str] = []
     if only:
@@ -138,9 +183,8 @@ def run_tests(tc: Toolchain, flavour: Flavour, program: Path, only: str) -> list
         chosen = [name for name in names if matches(name, only)]
         if not chosen:
             return []
-    arguments = ["-Zunstable-options", "--format=json", "--report-time"]
     with subprocess.Popen(
-        [program, *arguments, *(["--exact", *chosen] if chosen else [])],
+        [program, *LIBTEST, *(["--exact", *chosen] if chosen else [])],
         cwd=paths.ROOT / "tests/core",
         env=env,
         stdin=subprocess.DEVNULL,
@@ -240,6 +284,17 @@ def unproven(flavour: Flavour, found: Sequence[Result]) -> list[Result]:
 
 def _cargo(tc: Toolchain, flavour: str, arguments: Sequence[str], env: Mapping[str, str]) -> str:
     """Runs a cargo that builds, and returns what it said on stdout."""
+    code, output, log = _run_cargo(tc, flavour, arguments, env)
+    if code:
+        rendered = _compiler_messages(output.read_text(errors="replace"))
+        raise LabError(f"cargo {arguments[0]} ({flavour}) failed:\n{rendered}{log.read_text()}")
+    return output.read_text()
+
+
+def _run_cargo(
+    tc: Toolchain, flavour: str, arguments: Sequence[str], env: Mapping[str, str]
+) -> tuple[int, Path, Path]:
+    """Runs cargo, and returns its exit code and the files with what it said."""
     target = target_dir(flavour)
     target.mkdir(parents=True, exist_ok=True)
     output, log = target / "cargo.out", target / "cargo.log"
@@ -253,10 +308,7 @@ def _cargo(tc: Toolchain, flavour: str, arguments: Sequence[str], env: Mapping[s
             stdout=out,
             what=f"cargo {verb} ({flavour})",
         )
-    if code:
-        rendered = _compiler_messages(output.read_text(errors="replace"))
-        raise LabError(f"cargo {verb} ({flavour}) failed:\n{rendered}{log.read_text()}")
-    return output.read_text()
+    return code, output, log
 
 
 def _compiler_messages(output: str) -> str:

@@ -13,6 +13,7 @@ from lab.errors import Exit
 # What kbuild makes for a module, by name.
 PRODUCT = re.compile(
     r".*\.(o|ko|a|mod|mod\.c|rmeta|symvers)|\..*\.(cmd|d)|modules\.order|rust-project\.json"
+    r"|uapi_generated\.rs"
 )
 # What cargo and the Python tools make.
 PRODUCT_FOLDERS = {"target", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}

@@ -32,7 +32,9 @@ def main(argv: list[str]) -> int:
     guest.write_text(json.dumps(facts))
     say("the guest waits for gdb: `make gdb` in another terminal, then 'continue' there")
     try:
-        return vm.run(where, options, command, ("-S", "-gdb", f"unix:{socket},server=on,wait=off"))
+        return vm.run(
+            where, options, command, gdb=("-S", "-gdb", f"unix:{socket},server=on,wait=off")
+        )
     finally:
         guest.unlink()
         socket.unlink(missing_ok=True)

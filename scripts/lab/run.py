@@ -18,5 +18,5 @@ def main(argv: list[str]) -> int:
     if extra := os.environ.get("EXTRA"):
         options += ["--extra", extra]
     if command := os.environ.get("CMD"):
-        return vm.main([*options, "--", command])
-    return vm.main([*options, "--no-module", "--", "sh /lab/demo"])
+        return vm.main([*options, "--", command], "ringctl")
+    return vm.main([*options, "--no-module", "--", "sh /lab/demo"], "ringctl")

@@ -9,18 +9,47 @@ import argparse
 import os
 import shlex
 import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab import cargo, kunit, lane, logs, pytools, selftest, suite, toolchain
+from lab import abi, cargo, errnos, kunit, lane, logs, pytools, selftest, suite, toolchain
 from lab.errors import Exit, UsageError
-from lab.ktap import Status
+from lab.ktap import Result, Status
 from lab.lane import Lane
 from lab.report import say
 from lab.results import Results, matches
 from lab.suite import SuiteRun
 from lab.task import Task
+from lab.toolchain import Toolchain
 
 PROGRAM = "ringdev-tests"
+
+
+@dataclass(frozen=True)
+class Width:
+    """The user tests as a program of 64 or 32 bits."""
+
+    suite: str
+    # What its tools are wanted for.
+    want: str
+    build: Callable[[Toolchain, str], dict[str, Path]]
+    # What a kernel needs to run it, that the lab's own kernels have.
+    symbols: tuple[str, ...] = ()
+    lanes: tuple[str, ...] = lane.NAMES
+
+
+NATIVE = Width("user", "guest", cargo.guest_programs)
+NARROW = Width(
+    "user, 32-bit",
+    "guest-32",
+    cargo.guest_programs_32,
+    ("CONFIG_IA32_EMULATION", "CONFIG_COMPAT_32BIT_TIME"),
+    # What is different for such a program ends where the module begins: how the kernel takes its
+    # arguments. The debug kernel would look at the same code of the module for as long again.
+    lanes=("plain",),
+)
+WIDTHS = (NATIVE, NARROW)
 
 # Seconds that all user tests together may take under TCG. Each test has a deadline of its own,
 # kept by the program; this is for the guest in which not even that works.
@@ -64,34 +93,32 @@ class _TestRun:
 
     def on_host(self) -> None:
         """Runs the tests that need no guest."""
-        tools = toolchain.find(want={"host-tests", "lab-tests"})
+        tools = toolchain.find(want={"host-tests", "lab-tests", "abi"})
         for name, found in cargo.host_tests(tools, self._only):
             if found:
                 self.results.add(name, found)
-        name, found = pytools.tests(tools, self._only)
-        if found:
-            self.results.add(name, found)
+        for name, found in (
+            abi.tests(tools, self._only),
+            (abi.SUITE, errnos.tests(self._only)),
+            pytools.tests(tools, self._only),
+        ):
+            if found:
+                self.results.add(name, found)
 
     def in_lane(self, name: str, *, reds: bool) -> None:
         """Runs the tests that need a guest of this lane."""
         cases = [case for case in kunit.cases() if matches(case, self._only)]
-        where = lane.prepare(name, {"guest"})
-        programs = cargo.guest_programs(where.tools)
-        tests = self._list(programs[PROGRAM])
+        widths = [width for width in WIDTHS if name in width.lanes]
+        where = lane.prepare(name, {width.want for width in widths})
+        programs = {width: width.build(where.tools, PROGRAM) for width in widths}
+        # Not every host runs the other.
+        tests = self._list(programs[NATIVE][PROGRAM])
         red_guests = selftest.cases(name, self._only) if reds else []
         if cases:
             say(f"{name}: KUnit")
             self._add(f"kunit ({name})", self._kunit(where, cases))
-        if tests:
-            say(f"{name}: {len(tests)} user tests")
-            task = Task(
-                busybox=where.tools.tool("busybox"),
-                module=where.module(kunit=False),
-                command=shlex.join([PROGRAM, "--lane", name, *self._pattern()]),
-                programs={PROGRAM: programs[PROGRAM]},
-            )
-            limits = where.limits(where.scaled(PATIENCE[name]))
-            self._add(f"user ({name})", suite.run(where, task, tests, limits))
+        for width in widths if tests else ():
+            self._user(where, width, programs[width], tests)
         if red_guests:
             say(f"{name}: {len(red_guests)} guests that have to come out red")
             self.results.add(f"selftest ({name})", selftest.run(where, red_guests))
@@ -111,6 +138,25 @@ class _TestRun:
         run = suite.run(where, task, kunit.cases(), where.limits(None))
         run.results = [result for result in run.results if result.name in cases]
         return run
+
+    def _user(
+        self, where: Lane, width: Width, programs: Mapping[str, Path], tests: list[str]
+    ) -> None:
+        """Runs the user tests of a width; each has to show a result."""
+        name = f"{width.suite} ({where.name})"
+        if missing := [s for s in width.symbols if where.config.get(s) != "y"]:
+            reason = f"this kernel is without {' and '.join(missing)}"
+            self.results.add(name, [Result(PROGRAM, Status.SKIPPED, reason)])
+            return
+        say(f"{name}: {len(tests)} tests")
+        task = Task(
+            busybox=where.tools.tool("busybox"),
+            module=where.module(kunit=False),
+            command=shlex.join([PROGRAM, "--lane", where.name, *self._pattern()]),
+            programs=programs,
+        )
+        limits = where.limits(where.scaled(PATIENCE[where.name]))
+        self._add(name, suite.run(where, task, tests, limits))
 
     def _list(self, program: Path) -> list[str]:
         """Asks the test program for its tests. It is static, and asking needs no device."""

@@ -10,10 +10,12 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
-from lab import decode, lane, logs, terminal, verdict
+from lab import cargo, decode, lane, logs, terminal, verdict
 from lab.boot import Limits, Wiring, boot
 from lab.errors import Exit
 from lab.task import Task
@@ -67,21 +69,28 @@ def parser() -> Parser:
     return result
 
 
-def main(argv: list[str]) -> int:
-    """The verb ``vm``."""
+def main(argv: list[str], *programs: str) -> int:
+    """The verb ``vm``. The guest has ``programs`` of the workspace as well."""
     options = parser().parse_args(argv)
     if options.extra and not options.extra.is_dir():
         parser().error(f"--extra {options.extra}: no such folder")
-    return run(lane.prepare(options.lane), options, " ".join(options.command))
+    where = lane.prepare(options.lane, {"guest"} if programs else ())
+    built = cargo.guest_programs(where.tools, *programs) if programs else {}
+    return run(where, options, " ".join(options.command), programs=built)
 
 
 def run(
     where: lane.Lane,
     options: argparse.Namespace,
     command: str,
+    *,
     gdb: tuple[str, ...] = (),
+    programs: Mapping[str, Path] = MappingProxyType({}),
 ) -> int:
-    """Runs ``command`` in a guest of the lane; with QEMU arguments ``gdb`` it waits for that."""
+    """Runs ``command`` in a guest of the lane that has these ``programs``.
+
+    With QEMU arguments ``gdb`` the guest waits for that.
+    """
     interactive = terminal.is_interactive()
     task = Task(
         busybox=where.tools.tool("busybox"),
@@ -89,6 +98,7 @@ def run(
         load=not options.no_module,
         module_args=options.module_args,
         command=command,
+        programs=programs,
         extra=options.extra,
         terminal=terminal.size() if interactive else None,
         term=os.environ.get("TERM", "dumb"),

@@ -2,6 +2,8 @@
 
 //! How large a ring may be.
 
+use super::Framing;
+
 /// The number of data bytes of a ring.
 ///
 /// # Invariants
@@ -29,6 +31,13 @@ impl Capacity {
         (bytes.is_power_of_two() && allowed.contains(&bytes)).then_some(Self(bytes))
     }
 
+    /// The capacity that [`Capacity::as_u64`] was taken of.
+    #[inline]
+    pub(super) fn from_u64(bytes: u64) -> Self {
+        // INVARIANT: It holds for the value that this was.
+        Self(bytes)
+    }
+
     /// The smallest capacity on a machine with pages of `page_size` bytes.
     pub(crate) fn min(page_size: u64) -> u64 {
         Self::MIN.max(page_size)
@@ -41,6 +50,19 @@ impl Capacity {
         self.0 as usize
     }
 
+    /// The capacity in bytes, as positions count them.
+    #[inline]
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The longest record: a quarter of the ring, so that a writer never has to wait until all of
+    /// it is empty.
+    #[inline]
+    pub(crate) fn max_record(self) -> usize {
+        self.bytes() / 4
+    }
+
     /// Where in the data the byte at `position` lies.
     #[inline]
     pub(crate) fn offset(self, position: u64) -> usize {
@@ -51,10 +73,15 @@ impl Capacity {
     /// How much must be free before a reader wakes a writer that sleeps.
     ///
     /// A quarter of the ring, so that a writer that outruns its reader is woken once for many
-    /// reads, and no less than [`Capacity::ATOMIC_WRITE`], so that every sleeping writer fits.
+    /// reads. For a stream no less than [`Capacity::ATOMIC_WRITE`], so that every sleeping writer
+    /// fits.
     #[inline]
-    pub(crate) fn writer_watermark(self) -> usize {
-        (self.bytes() / 4).max(Self::ATOMIC_WRITE)
+    pub(crate) fn writer_watermark(self, framing: Framing) -> usize {
+        let quarter = self.bytes() / 4;
+        match framing {
+            Framing::Stream => quarter.max(Self::ATOMIC_WRITE),
+            Framing::Record => quarter,
+        }
     }
 }
 
@@ -115,7 +142,17 @@ mod tests {
             (1 << 30, 256 << 20),
         ] {
             let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
-            assert_eq!(capacity.writer_watermark(), watermark);
+            assert_eq!(capacity.writer_watermark(Framing::Stream), watermark);
+        }
+        Ok(())
+    }
+    #[test]
+    fn records_are_at_most_a_quarter() -> Result<(), ()> {
+        for bytes in [4096, 8192, 1 << 30] {
+            let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
+            assert_eq!(capacity.max_record() as u64, bytes / 4);
+            assert_eq!(capacity.writer_watermark(Framing::Record) as u64, bytes / 4);
+            assert_eq!(capacity.as_u64(), bytes);
         }
         Ok(())
     }

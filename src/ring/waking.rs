@@ -2,20 +2,25 @@
 
 //! After a hand-over: who is woken.
 //!
-//! Two kinds of threads wait on a side of a ring. A *sleeper* is inside read(2) or write(2); one
-//! is woken at a time, and what it leaves it passes on. A *poller* has asked to be told when the
+//! Two kinds of threads wait on a side of a ring. A *sleeper* is inside read(2) or write(2). Where
+//! readers compete, and among writers always, one is woken at a time, and what it leaves it passes
+//! on; readers that each see everything are all woken. A *poller* has asked to be told when the
 //! side becomes ready; it is told at each edge, from empty to non-empty or from full to not full.
 //! Some want to be told of every hand-over; see [`Waiters::wants_every_edge`].
 //!
 //! Sleeping writers have a watermark: a reader wakes the first of them only when a good part of the
 //! ring is free. From then on they wake each other, for as long as there is room for one.
 //!
+//! A sleeper says what it needs and a wake-up what there is: writers count bytes of room, readers
+//! the position that the head must have reached.
+//!
 //! No function here is called with a lock held.
 
 use super::{
-    consumer::Released,
+    positions::{Mark, Positions, Released},
     producer::Published,
-    Positions,
+    Attributes,
+    Framing,
     Site, //
 };
 use crate::platform::full_barrier;
@@ -28,8 +33,9 @@ pub(crate) trait Waiters {
     /// Whether a sleeper is in the queue.
     fn has_sleepers(&self) -> bool;
 
-    /// Wakes the sleeper that has waited longest among those to whom `bytes` bytes are enough.
-    fn wake_sleeper(&self, bytes: usize);
+    /// Wakes those sleepers to whom `there_is` is enough, or if they are woken one at a time, the
+    /// one of these that has waited longest.
+    fn wake_sleepers(&self, there_is: u64);
 
     /// Whether a poller is in the queue.
     fn has_pollers(&self) -> bool;
@@ -41,49 +47,92 @@ pub(crate) trait Waiters {
 
     /// Tells the pollers that the side is ready.
     fn wake_pollers(&self);
+
+    /// Whether there is anybody.
+    #[inline]
+    fn has_anybody(&self) -> bool {
+        self.has_sleepers() || self.has_pollers()
+    }
 }
 
 /// After the producer has published.
 #[inline]
-pub(crate) fn wake_readers(positions: &Positions, published: Published, readers: &impl Waiters) {
+pub(crate) fn wake_readers(
+    positions: &Positions,
+    attributes: Attributes,
+    published: Published,
+    readers: &impl Waiters,
+) {
     full_barrier(Site::PublishedThenWaiters);
-    if readers.has_sleepers() {
-        // Every reader is content with a byte.
-        readers.wake_sleeper(1);
+    if readers.has_anybody() {
+        tell_readers(positions, attributes, published, readers);
     }
+}
+
+fn tell_readers(
+    positions: &Positions,
+    attributes: Attributes,
+    published: Published,
+    readers: &impl Waiters,
+) {
+    if readers.has_sleepers() {
+        readers.wake_sleepers(published.head);
+    }
+    // Only where the one cursor is the tail does the producer see whether readers had caught up.
     if readers.has_pollers()
-        && (readers.wants_every_edge() || positions.was_empty_at(published.before))
+        && (!attributes.cursor_is_tail()
+            || readers.wants_every_edge()
+            || positions.was_empty_at(published.before))
     {
         readers.wake_pollers();
     }
 }
 
-/// After the consumer has released.
+/// After the tail has moved, in a ring whose writers do not overwrite.
 ///
 /// A writer that sleeps below the watermark is not forgotten: a reader sleeps only when the ring is
 /// empty, and by then it has passed the watermark.
 #[inline]
-pub(crate) fn wake_writers(positions: &Positions, released: Released, writers: &impl Waiters) {
+pub(crate) fn wake_writers(
+    positions: &Positions,
+    attributes: Attributes,
+    released: Released,
+    writers: &impl Waiters,
+) {
     full_barrier(Site::ReleasedThenWaiters);
+    if writers.has_anybody() {
+        tell_writers(positions, attributes, released, writers);
+    }
+}
+
+fn tell_writers(
+    positions: &Positions,
+    attributes: Attributes,
+    released: Released,
+    writers: &impl Waiters,
+) {
     if writers.has_sleepers() {
         let room = positions.room();
-        if room >= positions.capacity().writer_watermark() {
-            writers.wake_sleeper(room);
+        if room >= positions.capacity().writer_watermark(attributes.framing) {
+            writers.wake_sleepers(room as u64);
         }
     }
+    // A record ring is not writable at the first free byte, so its edge is not the one from full.
     if writers.has_pollers()
-        && (writers.wants_every_edge() || positions.was_full_at(released.before))
+        && (attributes.framing == Framing::Record
+            || writers.wants_every_edge()
+            || positions.was_full_at(released.before))
     {
         writers.wake_pollers();
     }
 }
 
 /// For a reader that leaves, whatever the reason, or that may be held up by user space: if it was
-/// woken for bytes that it has not taken, the next sleeper gets its wake-up.
+/// woken for what it has not taken, the next sleeper gets its wake-up. Where readers compete.
 #[inline]
-pub(crate) fn pass_on_to_reader(positions: &Positions, readers: &impl Waiters) {
-    if readers.has_sleepers() && positions.unread() > 0 {
-        readers.wake_sleeper(1);
+pub(crate) fn pass_on_to_reader(positions: &Positions, mark: &Mark, readers: &impl Waiters) {
+    if readers.has_sleepers() && positions.unread(mark) > 0 {
+        readers.wake_sleepers(positions.head());
     }
 }
 
@@ -92,9 +141,9 @@ pub(crate) fn pass_on_to_reader(positions: &Positions, readers: &impl Waiters) {
 #[inline]
 pub(crate) fn pass_on_to_writer(positions: &Positions, writers: &impl Waiters) {
     if writers.has_sleepers() {
-        let room = positions.room();
+        let room = positions.room() as u64;
         if room > 0 {
-            writers.wake_sleeper(room);
+            writers.wake_sleepers(room);
         }
     }
 }
@@ -104,9 +153,18 @@ pub(crate) fn pass_on_to_writer(positions: &Positions, writers: &impl Waiters) {
 mod tests {
     use super::*;
     use crate::ring::{
-        Capacity,
-        Consumer,
-        Producer, //
+        testing::{
+            capacity,
+            shared, //
+        },
+        Cursor,
+        Delivery,
+        Full,
+        Missed,
+        Place,
+        Producer,
+        View,
+        Words, //
     };
     use core::cell::Cell;
 
@@ -116,8 +174,8 @@ mod tests {
         sleepers: bool,
         pollers: bool,
         every_edge: bool,
-        /// For how many bytes a sleeper was woken last.
-        woken_for: Cell<usize>,
+        /// What there was when a sleeper was woken last.
+        woken_for: Cell<u64>,
         sleepers_woken: Cell<u32>,
         pollers_woken: Cell<u32>,
     }
@@ -127,8 +185,8 @@ mod tests {
             self.sleepers
         }
 
-        fn wake_sleeper(&self, bytes: usize) {
-            self.woken_for.set(bytes);
+        fn wake_sleepers(&self, there_is: u64) {
+            self.woken_for.set(there_is);
             self.sleepers_woken.set(self.sleepers_woken.get() + 1);
         }
 
@@ -145,23 +203,45 @@ mod tests {
         }
     }
 
+    /// The data of a ring whose headers nobody reads.
+    struct NoWords;
+
+    impl Words for NoWords {
+        fn load(&self, _: usize) -> u64 {
+            0
+        }
+
+        fn store(&self, _: usize, _: u64) {}
+    }
+
     /// A ring of four times the watermark, with positions that wrap.
     struct Ring {
+        attributes: Attributes,
         positions: Positions,
+        mark: Mark,
+        missed: Missed,
         producer: Producer,
-        consumer: Consumer,
+        cursor: Cursor,
         readers: Recorder,
         writers: Recorder,
     }
 
+    const START: u64 = u64::MAX;
+
     impl Ring {
         fn new() -> Result<Self, ()> {
-            const START: u64 = u64::MAX;
-            let capacity = Capacity::new(4 * 4096, 4096).ok_or(())?;
+            Self::with(Attributes::STREAM)
+        }
+
+        fn with(attributes: Attributes) -> Result<Self, ()> {
+            let capacity = capacity(4 * 4096)?;
             Ok(Self {
+                attributes,
                 positions: Positions::new(capacity, START),
-                producer: Producer::new(START),
-                consumer: Consumer::new(START),
+                mark: Mark::new(START),
+                missed: Missed::new(),
+                producer: Producer::new(attributes, capacity, START),
+                cursor: Cursor::new(attributes, capacity, Place::first(START)),
                 readers: Recorder::default(),
                 writers: Recorder::default(),
             })
@@ -170,15 +250,38 @@ mod tests {
         fn write(&mut self, bytes: usize) -> Result<(), ()> {
             let room = self.producer.reserve(&self.positions, bytes, bytes);
             let published = room.ok_or(())?.publish(bytes);
-            wake_readers(&self.positions, published, &self.readers);
+            wake_readers(&self.positions, self.attributes, published, &self.readers);
             Ok(())
         }
 
         fn read(&mut self, bytes: usize) -> Result<(), ()> {
-            let unread = self.consumer.unread(&self.positions, bytes);
-            let released = unread.ok_or(())?.release(bytes);
-            wake_writers(&self.positions, released, &self.writers);
+            let view = View {
+                positions: &self.positions,
+                mark: if self.attributes.cursor_is_tail() {
+                    self.positions.tail()
+                } else {
+                    &self.mark
+                },
+                missed: &self.missed,
+            };
+            let unread = self.cursor.unread(view, bytes).ok_or(())?;
+            let released = unread.release(bytes).map_err(|_| ())?;
+            let released = match self.attributes.delivery {
+                Delivery::Shared => Some(released),
+                Delivery::Broadcast => self.positions.advance_tail(self.mark.finished()),
+            };
+            if let Some(released) = released {
+                wake_writers(&self.positions, self.attributes, released, &self.writers);
+            }
             Ok(())
+        }
+
+        fn pass_on_to_reader(&self) {
+            pass_on_to_reader(&self.positions, self.positions.tail(), &self.readers);
+        }
+
+        fn pass_on_to_writer(&self) {
+            pass_on_to_writer(&self.positions, &self.writers);
         }
     }
 
@@ -187,8 +290,8 @@ mod tests {
         let mut ring = Ring::new()?;
         ring.write(4 * 4096)?;
         ring.read(4 * 4096)?;
-        pass_on_to_reader(&ring.positions, &ring.readers);
-        pass_on_to_writer(&ring.positions, &ring.writers);
+        ring.pass_on_to_reader();
+        ring.pass_on_to_writer();
         assert_eq!(ring.readers.sleepers_woken.get(), 0);
         assert_eq!(ring.readers.pollers_woken.get(), 0);
         assert_eq!(ring.writers.sleepers_woken.get(), 0);
@@ -204,7 +307,8 @@ mod tests {
         assert_eq!(ring.readers.sleepers_woken.get(), 1);
         ring.write(100)?;
         assert_eq!(ring.readers.sleepers_woken.get(), 2);
-        assert_eq!(ring.readers.woken_for.get(), 1);
+        // For the head.
+        assert_eq!(ring.readers.woken_for.get(), START.wrapping_add(101));
         assert_eq!(ring.readers.pollers_woken.get(), 0);
         Ok(())
     }
@@ -213,14 +317,33 @@ mod tests {
     fn reader_passes_on_what_is_left() -> Result<(), ()> {
         let mut ring = Ring::new()?;
         ring.readers.sleepers = true;
-        pass_on_to_reader(&ring.positions, &ring.readers);
+        ring.pass_on_to_reader();
         assert_eq!(ring.readers.sleepers_woken.get(), 0);
         ring.write(2)?;
         ring.read(1)?;
-        pass_on_to_reader(&ring.positions, &ring.readers);
+        ring.pass_on_to_reader();
         assert_eq!(ring.readers.sleepers_woken.get(), 2);
+        assert_eq!(ring.readers.woken_for.get(), START.wrapping_add(2));
         ring.read(1)?;
-        pass_on_to_reader(&ring.positions, &ring.readers);
+        ring.pass_on_to_reader();
+        assert_eq!(ring.readers.sleepers_woken.get(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn lapped_reader_passes_on_the_head() -> Result<(), ()> {
+        let mut ring = Ring::with(shared(Framing::Stream, Full::Overwrite))?;
+        ring.readers.sleepers = true;
+        ring.write(4 * 4096)?;
+        ring.producer.make_room(&ring.positions, &NoWords, 100);
+        pass_on_to_reader(&ring.positions, &ring.mark, &ring.readers);
+        assert_eq!(ring.readers.sleepers_woken.get(), 2);
+        let head = START.wrapping_add(4 * 4096);
+        assert_eq!(ring.readers.woken_for.get(), head);
+
+        // What is given up is nothing to pass on.
+        ring.producer.make_room(&ring.positions, &NoWords, 4 * 4096);
+        pass_on_to_reader(&ring.positions, &ring.mark, &ring.readers);
         assert_eq!(ring.readers.sleepers_woken.get(), 2);
         Ok(())
     }
@@ -246,10 +369,10 @@ mod tests {
         let mut ring = Ring::new()?;
         ring.write(4 * 4096)?;
         ring.writers.sleepers = true;
-        pass_on_to_writer(&ring.positions, &ring.writers);
+        ring.pass_on_to_writer();
         assert_eq!(ring.writers.sleepers_woken.get(), 0);
         ring.read(1)?;
-        pass_on_to_writer(&ring.positions, &ring.writers);
+        ring.pass_on_to_writer();
         assert_eq!(ring.writers.sleepers_woken.get(), 1);
         assert_eq!(ring.writers.woken_for.get(), 1);
         Ok(())
@@ -289,6 +412,23 @@ mod tests {
     }
 
     #[test]
+    fn pollers_of_room_for_a_record_are_told_of_any() -> Result<(), ()> {
+        let mut ring = Ring::with(shared(Framing::Record, Full::Block))?;
+        let slot = ring.producer.reserve_record(&ring.positions, 1024);
+        let _ = slot.ok_or(())?.publish(&NoWords, 0);
+        ring.writers.pollers = true;
+        let view = View {
+            positions: &ring.positions,
+            mark: ring.positions.tail(),
+            missed: &ring.missed,
+        };
+        let released = ring.cursor.clear(view, ring.producer.newest());
+        wake_writers(&ring.positions, ring.attributes, released, &ring.writers);
+        assert_eq!(ring.writers.pollers_woken.get(), 1);
+        Ok(())
+    }
+
+    #[test]
     fn some_pollers_are_told_of_everything() -> Result<(), ()> {
         let mut ring = Ring::new()?;
         ring.readers.pollers = true;
@@ -302,6 +442,42 @@ mod tests {
         ring.read(5)?;
         ring.read(5)?;
         assert_eq!(ring.writers.pollers_woken.get(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn readers_that_do_not_compete_are_told_of_everything() -> Result<(), ()> {
+        let broadcast = Attributes {
+            delivery: Delivery::Broadcast,
+            ..Attributes::STREAM
+        };
+        let overwrite = shared(Framing::Stream, Full::Overwrite);
+        for attributes in [broadcast, overwrite] {
+            let mut ring = Ring::with(attributes)?;
+            ring.readers.pollers = true;
+            ring.write(1)?;
+            ring.write(1)?;
+            assert_eq!(ring.readers.pollers_woken.get(), 2);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn tail_that_moves_wakes_writers() -> Result<(), ()> {
+        let mut ring = Ring::with(Attributes {
+            delivery: Delivery::Broadcast,
+            ..Attributes::STREAM
+        })?;
+        ring.write(4 * 4096)?;
+        ring.writers.sleepers = true;
+        ring.writers.pollers = true;
+        ring.read(4095)?;
+        assert_eq!(ring.writers.pollers_woken.get(), 1);
+        assert_eq!(ring.writers.sleepers_woken.get(), 0);
+        ring.read(1)?;
+        assert_eq!(ring.writers.pollers_woken.get(), 1);
+        assert_eq!(ring.writers.sleepers_woken.get(), 1);
+        assert_eq!(ring.writers.woken_for.get(), 4096);
         Ok(())
     }
 }

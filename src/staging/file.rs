@@ -10,7 +10,6 @@
 
 use super::{
     fasync::FasyncCall,
-    misc::Registration,
     poll::{
         Events,
         PollTable, //
@@ -28,7 +27,10 @@ use super::{
 use core::marker::PhantomData;
 use kernel::{
     bindings,
-    error::from_result,
+    error::{
+        from_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
     ffi::{
         c_char,
         c_int,
@@ -41,6 +43,7 @@ use kernel::{
         File, //
     },
     prelude::*,
+    seq_file::SeqFile,
     types::ForeignOwnable,
     ModuleMetadata, //
 };
@@ -84,6 +87,7 @@ pub(crate) type Private<'a, T> = <<T as FileOperations>::Private as ForeignOwnab
 ///
 /// `'file` is a lifetime that the implementation knows nothing about, up to the one from open to
 /// release. What it borrows for `'file` can therefore only come from the private data.
+#[vtable]
 pub(crate) trait FileOperations: Sized + 'static {
     /// What the registration of the device holds, for [`FileOperations::open`].
     type Device: Send + Sync;
@@ -94,57 +98,133 @@ pub(crate) trait FileOperations: Sized + 'static {
     /// The module that must stay while a file is open.
     type OwnerModule: ModuleMetadata;
 
-    /// open(2). Must not block: all misc devices are opened under one mutex.
-    fn open(device: &Self::Device) -> Result<Self::Private>;
+    /// open(2). Must not block if this is a misc device, as all of them are opened under one mutex.
+    ///
+    /// May be called before the registration of the device returns. For a character device it may
+    /// even be called after its removal, for whoever had found the node before.
+    fn open(device: &Self::Device, access: Access) -> Result<Self::Private>;
 
     /// read(2) and its kin. `Ok(0)` means the end of the file, or that 0 bytes were asked for.
-    fn read(this: Private<'_, Self>, to: &mut impl Destination, waiting: Waiting) -> Result<usize>;
+    fn read(
+        _this: Private<'_, Self>,
+        _to: &mut impl Destination,
+        _waiting: Waiting,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// write(2) and its kin.
-    fn write(this: Private<'_, Self>, from: &mut impl Source, waiting: Waiting) -> Result<usize>;
+    fn write(
+        _this: Private<'_, Self>,
+        _from: &mut impl Source,
+        _waiting: Waiting,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// poll(2) and its kin. Registers first, and then answers what is ready. Must not sleep.
-    fn poll<'file>(this: Private<'file, Self>, table: PollTable<'file>, access: Access) -> Events;
+    fn poll<'file>(
+        _this: Private<'file, Self>,
+        _table: PollTable<'file>,
+        _access: Access,
+    ) -> Events {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// ioctl(2), also of 32-bit processes; `argument` is a pointer of theirs, if it is one.
-    fn ioctl(this: Private<'_, Self>, command: u32, argument: usize) -> Result<isize>;
+    fn ioctl(_this: Private<'_, Self>, _command: u32, _argument: usize) -> Result<isize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// fcntl(2) with `O_ASYNC`, and the end of a file that had it.
-    fn fasync<'file>(this: Private<'file, Self>, call: FasyncCall<'file>, access: Access)
-        -> Result;
+    fn fasync<'file>(
+        _this: Private<'file, Self>,
+        _call: FasyncCall<'file>,
+        _access: Access,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Whether this file can be sought. Asked once, when it is opened; lseek(2) of one that cannot
+    /// be answers `ESPIPE`.
+    fn is_seekable(_this: Private<'_, Self>) -> bool {
+        false
+    }
+
+    /// lseek(2) to a place that is not an offset: the file has no position that the VFS knows of,
+    /// so that pread(2) and pwrite(2) answer `ESPIPE` all the same.
+    fn seek(_this: Private<'_, Self>, _offset: i64, _from: SeekFrom) -> Result<i64> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// What /proc/<pid>/fdinfo/<fd> says beyond what it says of every file.
+    fn show_fdinfo(_this: Private<'_, Self>, _to: &SeqFile) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
+
+/// What an offset of lseek(2) is relative to. Others than these are refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeekFrom {
+    /// `SEEK_SET`.
+    Start,
+    /// `SEEK_END`.
+    End,
+}
+
+/// The `open` operation, as C calls it.
+pub(super) type OpenOperation =
+    unsafe extern "C" fn(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int;
 
 /// The `struct file_operations` of `T`.
 pub(super) struct Vtable<T>(PhantomData<T>);
 
 impl<T: FileOperations> Vtable<T> {
-    /// The table.
+    /// The table for a kind of devices, whose `open` finds the device and calls [`Self::open`].
     ///
     /// splice(2) and sendfile(2) go by way of `read_iter` and `write_iter`. There is no `mmap`
-    /// (`ENODEV`), no `fsync` (`EINVAL`), and no `llseek` (`ESPIPE`).
-    pub(super) const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        owner: T::OwnerModule::THIS_MODULE.as_ptr(),
-        open: Some(Self::open),
-        release: Some(Self::release),
-        read: Some(Self::read),
-        write: Some(Self::write),
-        read_iter: Some(Self::read_iter),
-        write_iter: Some(Self::write_iter),
-        splice_read: Some(bindings::copy_splice_read),
-        splice_write: Some(bindings::iter_file_splice_write),
-        poll: Some(Self::poll),
-        unlocked_ioctl: Some(Self::ioctl),
-        compat_ioctl: bindings::compat_ptr_ioctl,
-        fasync: Some(Self::fasync),
-        ..pin_init::zeroed()
-    };
+    /// (`ENODEV`) and no `fsync` (`EINVAL`). What `T` leaves out answers as the VFS has it for
+    /// files without.
+    pub(super) const fn table(open: OpenOperation) -> bindings::file_operations {
+        let mut table: bindings::file_operations = pin_init::zeroed();
+        table.owner = T::OwnerModule::THIS_MODULE.as_ptr();
+        table.open = Some(open);
+        table.release = Some(Self::release);
+        if T::HAS_READ {
+            table.read = Some(Self::read);
+            table.read_iter = Some(Self::read_iter);
+            table.splice_read = Some(bindings::copy_splice_read);
+        }
+        if T::HAS_WRITE {
+            table.write = Some(Self::write);
+            table.write_iter = Some(Self::write_iter);
+            table.splice_write = Some(bindings::iter_file_splice_write);
+        }
+        if T::HAS_POLL {
+            table.poll = Some(Self::poll);
+        }
+        if T::HAS_IOCTL {
+            table.unlocked_ioctl = Some(Self::ioctl);
+            table.compat_ioctl = bindings::compat_ptr_ioctl;
+        }
+        if T::HAS_FASYNC {
+            table.fasync = Some(Self::fasync);
+        }
+        if T::HAS_SEEK {
+            table.llseek = Some(Self::llseek);
+        }
+        if T::HAS_SHOW_FDINFO {
+            table.show_fdinfo = Some(Self::show_fdinfo);
+        }
+        table
+    }
 
     /// Borrows the private data of `file`.
     ///
     /// # Safety
     ///
-    /// `file` must be a file whose operations are [`Self::TABLE`], between `open` and `release`.
-    /// `'a` must end before `release`.
+    /// `file` must be a file whose operations are from [`Self::table`], between `open` and
+    /// `release`. `'a` must end before `release`.
     #[inline]
     unsafe fn private<'a>(file: *mut bindings::file) -> Private<'a, T> {
         // SAFETY: `open` put the data there, `release` takes them away, and both happen outside of
@@ -169,20 +249,33 @@ impl<T: FileOperations> Vtable<T> {
         }
     }
 
+    /// Opens a file of `device`.
+    ///
     /// # Safety
     ///
-    /// Must be called by `misc_open()` for a device that was registered by [`Registration`].
-    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `misc_open()` leaves the `struct miscdevice` in the private data, and keeps it
-        // registered during this call.
-        let registration = unsafe { Registration::<T>::from_raw((*file).private_data.cast()) };
-        match T::open(registration.device()) {
+    /// `inode` and `file` must be the arguments of a call of the `open` operation that is going on,
+    /// and the operations of the file from [`Self::table`].
+    pub(super) unsafe fn open(
+        device: &T::Device,
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> c_int {
+        // SAFETY: The file is being opened.
+        let access = Access::of(unsafe { File::from_raw_file(file) });
+        match T::open(device, access) {
             Ok(private) => {
-                // SAFETY: The file is being opened, and nobody else sees it yet.
+                // SAFETY: The file is being opened, and nobody else sees it yet; its private data
+                // have just been put there.
                 unsafe {
                     (*file).private_data = private.into_foreign();
                     sys::ringdev_file_set_nowait(file);
-                    bindings::stream_open(inode, file)
+                    let seekable = T::is_seekable(Self::private(file));
+                    // Takes away what `llseek`, `pread` and `pwrite` ask for.
+                    let result = bindings::stream_open(inode, file);
+                    if seekable {
+                        sys::ringdev_file_set_seekable(file);
+                    }
+                    result
                 }
             }
             Err(error) => error.to_errno(),
@@ -339,5 +432,36 @@ impl<T: FileOperations> Vtable<T> {
             T::fasync(this, call, access)?;
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be an open file of ours.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // CAST: Small numbers.
+        const SEEK_SET: c_int = bindings::SEEK_SET as c_int;
+        const SEEK_END: c_int = bindings::SEEK_END as c_int;
+        from_result(|| {
+            let from = match whence {
+                SEEK_SET => SeekFrom::Start,
+                SEEK_END => SeekFrom::End,
+                _ => return Err(EINVAL),
+            };
+            // SAFETY: The file is open, and stays so during the call.
+            T::seek(unsafe { Self::private(file) }, offset, from)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be an open file of ours, `seq` a file to print to.
+    unsafe extern "C" fn show_fdinfo(seq: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: Both are valid during the call.
+        let (this, to) = unsafe { (Self::private(file), SeqFile::from_raw(seq)) };
+        T::show_fdinfo(this, to);
     }
 }

@@ -3,20 +3,56 @@
  * One-line wrappers of inline functions and macros that bindgen cannot see, as the kernel has
  * them in rust/helpers/. No logic belongs here. The Rust side is sys.rs.
  */
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/pagemap.h>
 #include <linux/poll.h>
 #include <linux/uaccess.h>
+#include <linux/uidgid.h>
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
-#include <linux/wait.h>
 
 #include "helpers.h"
+
+int ringdev_copy_struct_from_user(void *dst, size_t ksize, const void __user *src, size_t usize)
+{
+	return copy_struct_from_user(dst, ksize, src, usize);
+}
+
+int ringdev_copy_struct_to_user(void __user *dst, size_t usize, const void *src, size_t ksize)
+{
+	return copy_struct_to_user(dst, usize, src, ksize, NULL);
+}
+
+gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid)
+{
+	return from_kgid_munged(to, gid);
+}
+
+kgid_t ringdev_make_kgid(struct user_namespace *from, gid_t gid)
+{
+	return make_kgid(from, gid);
+}
+
+kuid_t ringdev_make_kuid(struct user_namespace *from, uid_t uid)
+{
+	return make_kuid(from, uid);
+}
+
+void ringdev_device_set_pm_not_required(struct device *dev)
+{
+	device_set_pm_not_required(dev);
+}
 
 void ringdev_file_set_nowait(struct file *file)
 {
 	file->f_mode |= FMODE_NOWAIT;
+}
+
+void ringdev_file_set_seekable(struct file *file)
+{
+	file->f_mode |= FMODE_LSEEK;
 }
 
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb)
@@ -44,18 +80,7 @@ void *ringdev_vmap(struct page **pages, unsigned int count)
 	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
 }
 
-bool ringdev_waitqueue_active(struct wait_queue_head *head)
-{
-	return waitqueue_active(head);
-}
-
-/*
- * sys.rs declares these by hand, since the kernel crate's bindings do not include their headers.
- * A kernel that changes one of them must not build the module.
- */
-#define SAME_TYPE(function, type) \
-	static_assert(__builtin_types_compatible_p(typeof(function), type))
-
+/* What sys.rs declares by hand. */
 typedef void vunmap_t(const void *addr);
 typedef size_t fault_in_readable_t(const char __user *addr, size_t size);
 typedef size_t fault_in_writeable_t(char __user *addr, size_t size);

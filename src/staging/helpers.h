@@ -5,20 +5,36 @@
 #ifndef _RINGDEV_HELPERS_H
 #define _RINGDEV_HELPERS_H
 
+#include <linux/build_bug.h>
 #include <linux/types.h>
+#include <linux/uidgid_types.h>
 
+struct device;
 struct file;
 struct kiocb;
 struct page;
 struct poll_table_struct;
-struct wait_queue_head;
+struct user_namespace;
 
+int ringdev_copy_struct_from_user(void *dst, size_t ksize, const void __user *src, size_t usize);
+int ringdev_copy_struct_to_user(void __user *dst, size_t usize, const void *src, size_t ksize);
+gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid);
+kgid_t ringdev_make_kgid(struct user_namespace *from, gid_t gid);
+kuid_t ringdev_make_kuid(struct user_namespace *from, uid_t uid);
+void ringdev_device_set_pm_not_required(struct device *dev);
 void ringdev_file_set_nowait(struct file *file);
+void ringdev_file_set_seekable(struct file *file);
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb);
 void ringdev_pagefault_disable(void);
 void ringdev_pagefault_enable(void);
 __poll_t ringdev_poll_requested_events(const struct poll_table_struct *table);
 void *ringdev_vmap(struct page **pages, unsigned int count);
-bool ringdev_waitqueue_active(struct wait_queue_head *head);
+
+/*
+ * Some of what Rust calls is declared there by hand, since the kernel crate's bindings do not have
+ * it. A kernel that changes one of these must not build the module.
+ */
+#define SAME_TYPE(what, type) \
+	static_assert(__builtin_types_compatible_p(typeof(what), type))
 
 #endif /* _RINGDEV_HELPERS_H */

@@ -19,7 +19,11 @@ use kernel::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// Zeroed pages of our own, listed twice.
@@ -137,6 +141,46 @@ impl Mirror {
             len: len.min(end - offset),
             _mirror: PhantomData,
         }
+    }
+}
+
+impl Mirror {
+    /// The word at `offset`; `None` if it is not all within the mappings, or not aligned.
+    #[inline]
+    fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
+        let area = self.area(offset, size_of::<u64>());
+        if area.len() < size_of::<u64>() || offset % align_of::<u64>() != 0 {
+            return None;
+        }
+        // SAFETY: By the type invariant of `Area` the eight bytes are mapped and writable for as
+        // long as `self` is borrowed; the mapping is page-aligned, so they are aligned. Others that
+        // use the bytes at the same time are functions of C that copy, or come by here, too; what
+        // they see then is unspecified bytes, by the type invariant of `Mirror`.
+        Some(unsafe { Atomic::from_ptr(area.as_ptr().cast()) })
+    }
+
+    /// Loads the aligned word at `offset` (`READ_ONCE()`). 0 if there is none.
+    #[inline]
+    pub(crate) fn load_word(&self, offset: usize) -> u64 {
+        self.word(offset).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// Stores to the aligned word at `offset`, if there is one (`WRITE_ONCE()`).
+    #[inline]
+    pub(crate) fn store_word(&self, offset: usize, value: u64) {
+        if let Some(word) = self.word(offset) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// Copies the first `len` bytes at `offset` from `other`, where they are at `other_offset`.
+    /// What does not lie within the two mappings of either is cut off.
+    pub(crate) fn copy_from(&self, offset: usize, other: &Self, other_offset: usize, len: usize) {
+        let to = self.area(offset, len);
+        let from = other.area(other_offset, to.len());
+        // SAFETY: By the type invariants of `Area` both are mapped for that many bytes. They are of
+        // two mirrors, each with pages of its own, so they do not overlap.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), from.len()) };
     }
 }
 

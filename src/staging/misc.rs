@@ -14,6 +14,7 @@ use super::file::{
 use kernel::{
     bindings,
     error::to_result,
+    ffi::c_int,
     prelude::*,
     types::Opaque, //
 };
@@ -51,6 +52,8 @@ unsafe impl<T: FileOperations> Send for Registration<T> {}
 unsafe impl<T: FileOperations> Sync for Registration<T> {}
 
 impl<T: FileOperations> Registration<T> {
+    const OPERATIONS: &'static bindings::file_operations = &Vtable::<T>::table(Self::open);
+
     /// Registers a device. From then on it can be opened, even before this returns.
     ///
     /// May sleep.
@@ -65,7 +68,7 @@ impl<T: FileOperations> Registration<T> {
                     name: options.name.as_char_ptr(),
                     nodename: options.nodename.as_char_ptr(),
                     mode: options.mode,
-                    fops: Vtable::<T>::TABLE,
+                    fops: Self::OPERATIONS,
                     ..pin_init::zeroed()
                 };
                 // SAFETY: `slot` is valid for writes, and pinned. `Drop` deregisters the device
@@ -79,19 +82,15 @@ impl<T: FileOperations> Registration<T> {
         }? Error)
     }
 
-    /// The registration whose `struct miscdevice` is at `misc`.
-    ///
     /// # Safety
     ///
-    /// `misc` must be part of a `Registration<T>`, and stay registered for `'a`.
-    pub(super) unsafe fn from_raw<'a>(misc: *const bindings::miscdevice) -> &'a Self {
-        // SAFETY: `misc` is the first field of a `repr(C)` structure.
-        unsafe { &*misc.cast() }
-    }
-
-    /// The data of the device.
-    pub(crate) fn device(&self) -> &T::Device {
-        &self.device
+    /// Must be called by `misc_open()` for a device whose operations are [`Self::OPERATIONS`].
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `misc_open()` leaves the `struct miscdevice` in the private data, and keeps it
+        // registered during this call. It is the first field of a `repr(C)` structure.
+        let registration = unsafe { &*(*file).private_data.cast::<Self>() };
+        // SAFETY: The file is being opened, and its operations are those of `T`.
+        unsafe { Vtable::<T>::open(&registration.device, inode, file) }
     }
 }
 

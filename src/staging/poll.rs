@@ -35,6 +35,12 @@ impl Events {
     pub(crate) const READABLE: Self = Self(0x001 | 0x040);
     /// What a writable file has: `EPOLLOUT | EPOLLWRNORM`.
     pub(crate) const WRITABLE: Self = Self(0x004 | 0x100);
+    /// Something happened out of order: `EPOLLPRI`.
+    pub(crate) const PRIORITY: Self = Self(0x002);
+    /// The other side is in error: `EPOLLERR`. Told to all who poll, asked for or not.
+    pub(crate) const ERROR: Self = Self(0x008);
+    /// Nothing will come any more: `EPOLLHUP`. Told likewise.
+    pub(crate) const HANG_UP: Self = Self(0x010);
     /// The poller shares its wake-ups with others: `EPOLLEXCLUSIVE`.
     pub(crate) const EXCLUSIVE: Self = Self(1 << 28);
     /// The poller wants to know of each change: `EPOLLET`.
@@ -101,6 +107,12 @@ impl PollQueue {
     pub(crate) fn wake(&self, events: Events) {
         // CAST: `poll_to_key()`.
         self.head.wake(events.bits() as usize);
+    }
+
+    /// Tells everybody, whatever they asked for.
+    pub(crate) fn wake_all(&self) {
+        // No key is any event.
+        self.head.wake_all(0);
     }
 }
 

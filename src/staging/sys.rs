@@ -9,6 +9,7 @@ use kernel::{
     bindings,
     ffi::{
         c_char,
+        c_int,
         c_uint,
         c_void, //
     },
@@ -19,7 +20,33 @@ use kernel::{
     reason = "some of the kernel's structures have empty members, which bindgen cannot describe"
 )]
 extern "C" {
+    pub(super) fn ringdev_copy_struct_from_user(
+        dst: *mut c_void,
+        ksize: usize,
+        src: *const c_void,
+        usize: usize,
+    ) -> c_int;
+    pub(super) fn ringdev_copy_struct_to_user(
+        dst: *mut c_void,
+        usize: usize,
+        src: *const c_void,
+        ksize: usize,
+    ) -> c_int;
+    pub(super) fn ringdev_from_kgid_munged(
+        to: *mut bindings::user_namespace,
+        gid: bindings::kgid_t,
+    ) -> bindings::gid_t;
+    pub(super) fn ringdev_make_kgid(
+        from: *mut bindings::user_namespace,
+        gid: bindings::gid_t,
+    ) -> bindings::kgid_t;
+    pub(super) fn ringdev_make_kuid(
+        from: *mut bindings::user_namespace,
+        uid: bindings::uid_t,
+    ) -> bindings::kuid_t;
+    pub(super) fn ringdev_device_set_pm_not_required(dev: *mut bindings::device);
     pub(super) fn ringdev_file_set_nowait(file: *mut bindings::file);
+    pub(super) fn ringdev_file_set_seekable(file: *mut bindings::file);
     pub(super) fn ringdev_kiocb_is_nowait(iocb: *const bindings::kiocb) -> bool;
     pub(super) fn ringdev_pagefault_disable();
     pub(super) fn ringdev_pagefault_enable();
@@ -27,7 +54,6 @@ extern "C" {
         table: *const bindings::poll_table,
     ) -> bindings::__poll_t;
     pub(super) fn ringdev_vmap(pages: *mut *mut bindings::page, count: c_uint) -> *mut c_void;
-    pub(super) fn ringdev_waitqueue_active(head: *mut bindings::wait_queue_head) -> bool;
 }
 
 extern "C" {

@@ -52,6 +52,12 @@ pub(crate) trait Destination {
     /// serving a page fault, and moves past them. Returns how many.
     fn copy_from(&mut self, area: Area<'_>) -> usize;
 
+    /// The same from `bytes`.
+    fn put(&mut self, bytes: &[u8]) -> usize;
+
+    /// Moves back over the last `bytes` bytes copied, at most over all of them.
+    fn rewind(&mut self, bytes: usize);
+
     /// Makes the next `bytes` bytes present, and returns how many of them can be written.
     ///
     /// May sleep for as long as user space wishes: no lock may be held.
@@ -105,6 +111,13 @@ impl UserBuffer {
         self.remaining = self.remaining.saturating_sub(bytes);
         self.copied = self.copied.wrapping_add(bytes);
     }
+
+    fn rewind(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.copied);
+        self.address = self.address.wrapping_sub(bytes);
+        self.remaining = self.remaining.wrapping_add(bytes);
+        self.copied = self.copied.wrapping_sub(bytes);
+    }
 }
 
 /// The buffer of a write(2).
@@ -140,10 +153,7 @@ impl Source for UserSource {
     }
 
     fn rewind(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.0.copied);
-        self.0.address = self.0.address.wrapping_sub(bytes);
-        self.0.remaining += bytes;
-        self.0.copied -= bytes;
+        self.0.rewind(bytes);
     }
 
     fn fault_in(&mut self, bytes: usize) -> usize {
@@ -164,6 +174,24 @@ impl UserDestination {
     pub(super) fn new(address: *mut c_char, len: usize) -> Self {
         Self(UserBuffer::new(address.addr(), len))
     }
+
+    /// # Safety
+    ///
+    /// `len` bytes at `from` must be readable. Others may change them meanwhile.
+    #[inline]
+    unsafe fn copy(&mut self, from: *const u8, len: usize) -> usize {
+        let len = len.min(self.0.remaining);
+        let to = self.0.address as *mut _;
+        let left = {
+            let _faults = FaultsDisabled::new();
+            // SAFETY: By the safety requirements the bytes are readable. The function checks the
+            // user address.
+            unsafe { bindings::copy_to_user(to, from.cast(), len) }
+        };
+        let copied = len.saturating_sub(left);
+        self.0.advance(copied);
+        copied
+    }
 }
 
 impl Destination for UserDestination {
@@ -174,17 +202,17 @@ impl Destination for UserDestination {
 
     #[inline]
     fn copy_from(&mut self, area: Area<'_>) -> usize {
-        let len = area.len().min(self.0.remaining);
-        let to = self.0.address as *mut _;
-        let left = {
-            let _faults = FaultsDisabled::new();
-            // SAFETY: By its type invariant the area is readable for `len` bytes. The function
-            // checks the user address.
-            unsafe { bindings::copy_to_user(to, area.as_ptr().cast(), len) }
-        };
-        let copied = len.saturating_sub(left);
-        self.0.advance(copied);
-        copied
+        // SAFETY: By its type invariant the area is readable for that many bytes.
+        unsafe { self.copy(area.as_ptr(), area.len()) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        // SAFETY: It is a slice.
+        unsafe { self.copy(bytes.as_ptr(), bytes.len()) }
+    }
+
+    fn rewind(&mut self, bytes: usize) {
+        self.0.rewind(bytes);
     }
 
     fn fault_in(&mut self, bytes: usize) -> usize {
@@ -202,13 +230,42 @@ impl Destination for UserDestination {
 ///
 /// # Invariants
 ///
-/// `raw` is valid, and nobody else uses it for `'call`.
+/// `raw` is valid, nobody else uses it for `'call`, and it was advanced by at least `copied` bytes.
 struct Iov<'call> {
     raw: *mut bindings::iov_iter,
+    copied: usize,
     _call: PhantomData<&'call mut bindings::iov_iter>,
 }
 
 impl Iov<'_> {
+    /// # Safety
+    ///
+    /// `raw` must be valid, and nobody else may use it for as long as the value lives.
+    #[inline]
+    unsafe fn new(raw: *mut bindings::iov_iter) -> Self {
+        // INVARIANT: By the safety requirements; nothing was copied so far.
+        Self {
+            raw,
+            copied: 0,
+            _call: PhantomData,
+        }
+    }
+
+    /// Takes note that a copy has just advanced the iterator.
+    #[inline]
+    fn advanced(&mut self, copied: usize) {
+        // INVARIANT: It was, by as many more.
+        self.copied = self.copied.wrapping_add(copied);
+    }
+
+    fn rewind(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.copied);
+        // INVARIANT: The iterator is about to be moved back by as many.
+        self.copied = self.copied.wrapping_sub(bytes);
+        // SAFETY: By the type invariant the iterator was advanced by at least `bytes` bytes.
+        unsafe { bindings::iov_iter_revert(self.raw, bytes) };
+    }
+
     #[inline]
     fn remaining(&self) -> usize {
         // SAFETY: By the type invariant the iterator is valid. All its kinds have this member.
@@ -220,11 +277,8 @@ impl Iov<'_> {
 ///
 /// # Invariants
 ///
-/// The iterator is a source, and was advanced by at least `copied` bytes.
-pub(super) struct IovSource<'call> {
-    iov: Iov<'call>,
-    copied: usize,
-}
+/// The iterator is a source.
+pub(super) struct IovSource<'call>(Iov<'call>);
 
 impl IovSource<'_> {
     /// # Safety
@@ -233,20 +287,15 @@ impl IovSource<'_> {
     #[inline]
     pub(super) unsafe fn new(raw: *mut bindings::iov_iter) -> Self {
         // INVARIANT: By the safety requirements.
-        Self {
-            iov: Iov {
-                raw,
-                _call: PhantomData,
-            },
-            copied: 0,
-        }
+        // SAFETY: Likewise.
+        Self(unsafe { Iov::new(raw) })
     }
 }
 
 impl Source for IovSource<'_> {
     #[inline]
     fn remaining(&self) -> usize {
-        self.iov.remaining()
+        self.0.remaining()
     }
 
     #[inline]
@@ -255,25 +304,20 @@ impl Source for IovSource<'_> {
             let _faults = FaultsDisabled::new();
             // SAFETY: By its type invariant the area is writable for `area.len()` bytes, and by
             // ours the iterator is a valid source.
-            unsafe { bindings::_copy_from_iter(area.as_ptr().cast(), area.len(), self.iov.raw) }
+            unsafe { bindings::_copy_from_iter(area.as_ptr().cast(), area.len(), self.0.raw) }
         };
-        // INVARIANT: The iterator was advanced by as many.
-        self.copied = self.copied.wrapping_add(copied);
+        self.0.advanced(copied);
         copied
     }
 
     fn rewind(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.copied);
-        // INVARIANT: The iterator is about to be moved back by as many.
-        self.copied -= bytes;
-        // SAFETY: By the type invariant the iterator was advanced by at least `bytes` bytes.
-        unsafe { bindings::iov_iter_revert(self.iov.raw, bytes) };
+        self.0.rewind(bytes);
     }
 
     fn fault_in(&mut self, bytes: usize) -> usize {
         let bytes = bytes.min(self.remaining());
         // SAFETY: By the type invariant the iterator is valid; no lock is held by contract.
-        let missing = unsafe { sys::fault_in_iov_iter_readable(self.iov.raw, bytes) };
+        let missing = unsafe { sys::fault_in_iov_iter_readable(self.0.raw, bytes) };
         bytes.saturating_sub(missing)
     }
 }
@@ -293,10 +337,23 @@ impl IovDestination<'_> {
     #[inline]
     pub(super) unsafe fn new(raw: *mut bindings::iov_iter) -> Self {
         // INVARIANT: By the safety requirements.
-        Self(Iov {
-            raw,
-            _call: PhantomData,
-        })
+        // SAFETY: Likewise.
+        Self(unsafe { Iov::new(raw) })
+    }
+
+    /// # Safety
+    ///
+    /// `len` bytes at `from` must be readable. Others may change them meanwhile.
+    #[inline]
+    unsafe fn copy(&mut self, from: *const u8, len: usize) -> usize {
+        let copied = {
+            let _faults = FaultsDisabled::new();
+            // SAFETY: By the safety requirements the bytes are readable, and by the type invariant
+            // the iterator is a valid destination.
+            unsafe { bindings::_copy_to_iter(from.cast(), len, self.0.raw) }
+        };
+        self.0.advanced(copied);
+        copied
     }
 }
 
@@ -308,10 +365,17 @@ impl Destination for IovDestination<'_> {
 
     #[inline]
     fn copy_from(&mut self, area: Area<'_>) -> usize {
-        let _faults = FaultsDisabled::new();
-        // SAFETY: By its type invariant the area is readable for `area.len()` bytes, and by ours
-        // the iterator is a valid destination.
-        unsafe { bindings::_copy_to_iter(area.as_ptr().cast(), area.len(), self.0.raw) }
+        // SAFETY: By its type invariant the area is readable for that many bytes.
+        unsafe { self.copy(area.as_ptr(), area.len()) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        // SAFETY: It is a slice.
+        unsafe { self.copy(bytes.as_ptr(), bytes.len()) }
+    }
+
+    fn rewind(&mut self, bytes: usize) {
+        self.0.rewind(bytes);
     }
 
     fn fault_in(&mut self, bytes: usize) -> usize {

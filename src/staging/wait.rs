@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Exclusive waits for an amount of something.
+//! Waits for enough of something.
 //!
 //! The kernel crate's `CondVar` belongs to a lock, and puts a waiter to sleep without asking it
 //! whether its condition already holds, so that one killed by a signal can swallow a wake-up. Here
@@ -10,7 +10,6 @@
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
-use super::sys;
 use core::{
     mem::MaybeUninit,
     ptr, //
@@ -24,7 +23,13 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    sync::LockClassKey,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        LockClassKey, //
+    },
     types::Opaque, //
 };
 
@@ -47,7 +52,7 @@ pub(super) struct WaitQueueHead {
 unsafe impl Send for WaitQueueHead {}
 
 // SAFETY: All methods on `&self` use functions that take the lock in `head`, except for
-// `is_active`, which C calls without the lock as well.
+// `is_active`, which C asks without the lock as well.
 unsafe impl Sync for WaitQueueHead {}
 
 impl WaitQueueHead {
@@ -67,33 +72,64 @@ impl WaitQueueHead {
         self.head.get()
     }
 
-    /// Whether the list has an entry.
+    /// Whether the list has an entry, as `waitqueue_active()` says it. Inline: a hand-over asks
+    /// several queues, most often to learn that nobody waits.
     #[inline]
     pub(super) fn is_active(&self) -> bool {
-        // SAFETY: By the type invariant the queue is initialised.
-        unsafe { sys::ringdev_waitqueue_active(self.as_raw()) }
+        let head = self.as_raw();
+        // SAFETY: By the type invariant the queue is initialised. Others may store to the pointer
+        // meanwhile, and a volatile load of a word is what `list_empty()` makes.
+        unsafe {
+            let list = &raw mut (*head).head;
+            (&raw const (*list).next).read_volatile() != list
+        }
     }
 
     /// Offers `key` to the entries in turn: to all that are not exclusive, and to the exclusive
     /// ones until one takes it.
     pub(super) fn wake(&self, key: usize) {
+        self.wake_up(1, key);
+    }
+
+    /// Offers `key` to all entries.
+    pub(super) fn wake_all(&self, key: usize) {
+        self.wake_up(0, key);
+    }
+
+    fn wake_up(&self, exclusive: c_int, key: usize) {
         // What travels as a pointer is a number.
         let key = ptr::without_provenance_mut(key);
         // SAFETY: By the type invariant the queue and its entries are valid. Nobody dereferences
         // the key of a wait queue.
-        unsafe { bindings::__wake_up(self.as_raw(), bindings::TASK_INTERRUPTIBLE, 1, key) };
+        unsafe { bindings::__wake_up(self.as_raw(), bindings::TASK_INTERRUPTIBLE, exclusive, key) };
     }
 }
 
 /// Creates a [`SleepQueue`] initialiser with a lock class of its own.
 macro_rules! new_sleep_queue {
-    ($name:literal) => {
-        $crate::staging::wait::SleepQueue::new(kernel::c_str!($name), kernel::static_lock_class!())
+    ($name:literal, $turn:expr) => {
+        $crate::staging::wait::SleepQueue::new(
+            kernel::c_str!($name),
+            kernel::static_lock_class!(),
+            $turn,
+        )
     };
 }
 pub(crate) use new_sleep_queue;
 
+/// How the sleepers of a queue are woken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// One at a time.
+    One,
+    /// All to whom there is enough.
+    Everybody,
+}
+
 /// Threads that sleep until there is enough of something.
+///
+/// What there is and what a sleeper needs are numbers that may wrap: amounts, or positions. There
+/// is enough if their difference, as a signed number, is not negative.
 ///
 /// # Invariants
 ///
@@ -103,6 +139,9 @@ pub(crate) use new_sleep_queue;
 pub(crate) struct SleepQueue {
     #[pin]
     head: WaitQueueHead,
+    turn: Turn,
+    sleeps: Atomic<u64>,
+    wakes: Atomic<u64>,
 }
 
 /// A thread in a [`SleepQueue`]. `repr(C)`: a pointer to the entry is a pointer to the sleeper.
@@ -115,10 +154,22 @@ struct Sleeper {
 
 impl SleepQueue {
     /// An empty queue; use [`new_sleep_queue`].
-    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub(crate) fn new(
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+        turn: Turn,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
             head <- WaitQueueHead::new(name, key),
+            turn,
+            sleeps: Atomic::new(0),
+            wakes: Atomic::new(0),
         })
+    }
+
+    /// How often a thread has gone to sleep here, and how often one was woken, for whatever reason.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.sleeps.load(Relaxed), self.wakes.load(Relaxed))
     }
 
     /// Whether anybody sleeps.
@@ -132,12 +183,26 @@ impl SleepQueue {
 
     /// Sleeps until `ready` holds or a signal arrives; then `ERESTARTSYS`.
     ///
-    /// If the thread is chosen by [`SleepQueue::wake_one`] and then finds that `ready` holds, the
+    /// If the thread is chosen by [`SleepQueue::wake`] and then finds that `ready` holds, the
     /// answer is `Ok`, signal or not; a wake-up is never lost with a thread that is killed.
+    ///
+    /// With a `deadline`, in nanoseconds of `CLOCK_MONOTONIC`, the answer is also `Ok` once it has
+    /// passed.
     ///
     /// Context: process context, no spinlock held. `ready` is called in a sleeping state and must
     /// not sleep.
-    pub(crate) fn sleep_until(&self, needs: usize, mut ready: impl FnMut() -> bool) -> Result {
+    pub(crate) fn sleep_until(
+        &self,
+        needs: u64,
+        deadline: Option<u64>,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result {
+        // CAST: The kernel crate's `Atomic<u64>` and our positions ask for 64 bits, see Kconfig.
+        let needs = needs as usize;
+        let flags = match self.turn {
+            Turn::One => EXCLUSIVE,
+            Turn::Everybody => 0,
+        };
         let mut sleeper = MaybeUninit::<Sleeper>::uninit();
         let sleeper = sleeper.as_mut_ptr();
         // SAFETY: `sleeper` is valid for writes. It does not move from here on, since nothing but
@@ -149,17 +214,18 @@ impl SleepQueue {
         // SAFETY: `entry` is valid for writes. It belongs to the current thread, and is in no list
         // when this function returns.
         unsafe {
-            bindings::init_wait_entry(entry, EXCLUSIVE);
+            bindings::init_wait_entry(entry, flags);
             (*entry).func = Some(wake_if_enough);
         }
 
+        let mut overdue = false;
         loop {
             // INVARIANT: The entry of a sleeper joins the queue.
             // SAFETY: By the type invariant the queue is valid, and `entry` was initialised above.
             let interrupted = unsafe {
                 bindings::prepare_to_wait_event(self.head.as_raw(), entry, INTERRUPTIBLE)
             };
-            if ready() {
+            if ready() || overdue {
                 break;
             }
             if interrupted != 0 {
@@ -168,9 +234,24 @@ impl SleepQueue {
                 // CAST: An errno.
                 return to_result(interrupted as c_int);
             }
-            // SAFETY: No lock is held by this abstraction; the caller holds none by contract, and
-            // if it did, that is a bug that lockdep finds and not one of memory safety.
-            unsafe { bindings::schedule() };
+            self.sleeps.add(1, Relaxed);
+            match deadline {
+                // SAFETY: No lock is held by this abstraction; the caller holds none by contract,
+                // and if it did, that is a bug that lockdep finds and not one of memory safety.
+                None => unsafe { bindings::schedule() },
+                Some(deadline) => {
+                    let mut expires = i64::try_from(deadline).unwrap_or(i64::MAX);
+                    // SAFETY: As above; `expires` is valid during the call.
+                    let left = unsafe {
+                        bindings::schedule_hrtimeout(
+                            &mut expires,
+                            bindings::hrtimer_mode_HRTIMER_MODE_ABS,
+                        )
+                    };
+                    overdue = left == 0;
+                }
+            }
+            self.wakes.add(1, Relaxed);
         }
 
         // SAFETY: As for `prepare_to_wait_event()`. Takes the entry out of the list.
@@ -178,9 +259,17 @@ impl SleepQueue {
         Ok(())
     }
 
-    /// Wakes the thread that has slept longest among those that need at most `amount`.
-    pub(crate) fn wake_one(&self, amount: usize) {
-        self.head.wake(amount);
+    /// Wakes those to whom `there_is` is enough; of those that are woken one at a time, the one
+    /// that has slept longest.
+    pub(crate) fn wake(&self, there_is: u64) {
+        // CAST: As in `sleep_until`.
+        self.head.wake(there_is as usize);
+    }
+
+    /// Wakes all to whom `there_is` is enough.
+    pub(crate) fn wake_all(&self, there_is: u64) {
+        // CAST: As in `sleep_until`.
+        self.head.wake_all(there_is as usize);
     }
 }
 
@@ -198,7 +287,8 @@ unsafe extern "C" fn wake_if_enough(
 ) -> c_int {
     // SAFETY: By the type invariant of `SleepQueue` this is the entry of a sleeper, and valid.
     let needs = unsafe { (*entry.cast::<Sleeper>()).needs };
-    if key.addr() < needs {
+    // CAST: The sign of the difference is what counts.
+    if (key.addr().wrapping_sub(needs) as isize) < 0 {
         return 0;
     }
     // SAFETY: The arguments are those of `__wake_up()`.
@@ -250,17 +340,17 @@ mod tests {
                 unsafe { bindings::schedule() };
             }
             // Not enough, and so for nobody.
-            this.queue.wake_one(9);
+            this.queue.wake(9);
             this.left_alone.store(this.queue.is_active(), Relaxed);
             this.set.store(true, Relaxed);
-            this.queue.wake_one(10);
+            this.queue.wake(10);
         }
     }
 
     fn waker() -> Result<Arc<Waker>> {
         Arc::pin_init(
             pin_init!(Waker {
-                queue <- new_sleep_queue!("ringdev_test"),
+                queue <- new_sleep_queue!("ringdev_test", Turn::One),
                 work <- new_work!("ringdev_test"),
                 set: AtomicFlag::new(false),
                 left_alone: AtomicFlag::new(false),
@@ -273,7 +363,7 @@ mod tests {
     fn what_is_ready_is_not_waited_for() -> Result {
         let waker = waker()?;
         let mut looks = 0;
-        let result = waker.queue.sleep_until(10, || {
+        let result = waker.queue.sleep_until(10, None, || {
             looks += 1;
             true
         });
@@ -286,7 +376,7 @@ mod tests {
     fn readiness_is_looked_at_from_within_the_queue() -> Result {
         let waker = waker()?;
         let mut joined = false;
-        waker.queue.sleep_until(10, || {
+        waker.queue.sleep_until(10, None, || {
             joined = waker.queue.is_active();
             true
         })?;
@@ -299,7 +389,9 @@ mod tests {
     fn a_sleeper_is_woken_once_there_is_enough() -> Result {
         let waker = waker()?;
         assert!(workqueue::system_unbound().enqueue(waker.clone()).is_ok());
-        waker.queue.sleep_until(10, || waker.set.load(Relaxed))?;
+        waker
+            .queue
+            .sleep_until(10, None, || waker.set.load(Relaxed))?;
         assert!(waker.left_alone.load(Relaxed));
         assert!(!waker.queue.is_active());
         Ok(())

@@ -242,7 +242,7 @@ def run(
 
     monkeypatch.setattr("lab.lane.prepare", lambda _name: where)
     monkeypatch.setattr("lab.toolchain.find", lambda **_: None)
-    monkeypatch.setattr("lab.cargo.guest_programs", lambda _: {bench.PROGRAM: Path("x")})
+    monkeypatch.setattr("lab.cargo.guest_programs", lambda *_: {bench.PROGRAM: Path("x")})
     monkeypatch.setattr("lab.bench.boot", boot)
     monkeypatch.setattr("lab.verdict.judge", lambda *_, **__: judged)
     return bench.main([]), booted[0]

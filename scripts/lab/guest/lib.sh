@@ -24,6 +24,7 @@ set_up() {
 	mount -t tmpfs tmpfs /run
 	mount -t devpts devpts /dev/pts 2>/dev/null
 	mount -t debugfs debugfs /sys/kernel/debug
+	[ ! -d /sys/kernel/tracing ] || mount -t tracefs tracefs /sys/kernel/tracing
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	ln -s /proc/self/fd /dev/fd
 	ln -s fd/0 /dev/stdin

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the ring core needs of its surroundings: one atomic integer and one memory barrier.
+//! What the ring core needs of its surroundings: one atomic integer and three memory barriers.
 //!
 //! The module has a file of the same name, with the kernel's. Here they are the host's, or under
 //! `--cfg loom` those of the model checker, and each [`Site`] can be weakened: a release becomes a
@@ -24,6 +24,10 @@ impl AtomicPosition {
 
     pub(crate) fn load_relaxed(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn store_relaxed(&self, position: u64) {
+        self.0.store(position, Ordering::Relaxed);
     }
 
     pub(crate) fn load_acquire(&self, site: Site) -> u64 {
@@ -50,6 +54,31 @@ pub(crate) fn full_barrier(site: Site) {
         #[cfg(loom)]
         by_model::meet_all_barriers();
         fence(Ordering::SeqCst);
+    }
+}
+
+/// Stores before it come before stores after it.
+///
+/// The language has no such barrier, and what it has is stronger: a release fence also keeps loads
+/// before it from what follows. The core relies on nothing of the kind. What a writer loads before
+/// it overwrites is a header that lies in the same place, and that earlier holders of its lock have
+/// stored.
+pub(crate) fn write_barrier(site: Site) {
+    if !is_weakened(site) {
+        fence(Ordering::Release);
+    }
+}
+
+/// Loads before it come before loads after it.
+///
+/// An acquire fence also keeps stores after it from what precedes. The one that follows in the
+/// core is that of the mark, and a release anyway.
+///
+/// Unlike [`full_barrier`] these two have an effect on their own thread only, so the model checker
+/// need not try them in every order.
+pub(crate) fn read_barrier(site: Site) {
+    if !is_weakened(site) {
+        fence(Ordering::Acquire);
     }
 }
 

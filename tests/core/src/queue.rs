@@ -26,24 +26,35 @@ use std::{
     thread::{self, Thread},
 };
 
-/// Threads that wait for an amount of something.
+/// How the sleepers of a queue are woken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// One at a time.
+    One,
+    /// All to whom there is enough.
+    Everybody,
+}
+
+/// Threads that wait until there is enough of something.
 pub(crate) struct Queue {
     /// What each needs, longest wait first.
-    threads: Mutex<VecDeque<(usize, Thread)>>,
+    threads: Mutex<VecDeque<(u64, Thread)>>,
     /// How many there are, for those who look without the lock.
     len: AtomicUsize,
+    turn: Turn,
 }
 
 impl Queue {
-    fn new() -> Self {
+    fn new(turn: Turn) -> Self {
         Self {
             threads: Mutex::new(VecDeque::new()),
             len: AtomicUsize::new(0),
+            turn,
         }
     }
 
     /// The calling thread joins at the end.
-    pub(crate) fn join(&self, needs: usize) {
+    pub(crate) fn join(&self, needs: u64) {
         let mut threads = self.threads.lock().unwrap();
         threads.push_back((needs, thread::current()));
         self.len.store(threads.len(), Ordering::Relaxed);
@@ -61,14 +72,25 @@ impl Queue {
         self.len.load(Ordering::Relaxed) > 0
     }
 
-    /// Wakes the first thread that needs no more than `amount`, and unlinks it.
-    fn wake_first(&self, amount: usize) {
+    /// Wakes those to whom `there_is` is enough, and unlinks them; or if it is one's turn, the
+    /// first of them.
+    fn wake(&self, there_is: u64, turn: Turn) {
         let mut threads = self.threads.lock().unwrap();
-        let first = threads.iter().position(|(needs, _)| *needs <= amount);
-        if let Some((_, thread)) = first.and_then(|first| threads.remove(first)) {
-            self.len.store(threads.len(), Ordering::Relaxed);
-            // Last under the lock: a thread that is about to leave waits for the lock, and the
-            // model checker takes this for its unlocking.
+        let mut woken = Vec::new();
+        let mut left = VecDeque::new();
+        for (needs, thread) in threads.drain(..) {
+            let enough = there_is.wrapping_sub(needs) as i64 >= 0;
+            if enough && (turn == Turn::Everybody || woken.is_empty()) {
+                woken.push(thread);
+            } else {
+                left.push_back((needs, thread));
+            }
+        }
+        *threads = left;
+        self.len.store(threads.len(), Ordering::Relaxed);
+        // Last under the lock: a thread that is about to leave waits for the lock, and the model
+        // checker takes this for its unlocking.
+        for thread in woken {
             thread.unpark();
         }
     }
@@ -89,12 +111,19 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    pub(crate) fn new() -> Self {
+    /// Nobody. `turn` is how sleepers are woken.
+    pub(crate) fn new(turn: Turn) -> Self {
         Self {
-            sleepers: Queue::new(),
-            pollers: Queue::new(),
+            sleepers: Queue::new(turn),
+            pollers: Queue::new(Turn::Everybody),
             every_edge: AtomicBool::new(false),
         }
+    }
+
+    /// Wakes all sleepers to whom `there_is` is enough.
+    #[cfg(not(loom))]
+    pub(crate) fn wake_everybody(&self, there_is: u64) {
+        self.sleepers.wake(there_is, Turn::Everybody);
     }
 
     /// Says that a poller is not content with edges. To be called before it joins.
@@ -109,8 +138,8 @@ impl Waiters for Side {
         self.sleepers.has_threads()
     }
 
-    fn wake_sleeper(&self, bytes: usize) {
-        self.sleepers.wake_first(bytes);
+    fn wake_sleepers(&self, there_is: u64) {
+        self.sleepers.wake(there_is, self.sleepers.turn);
     }
 
     fn has_pollers(&self) -> bool {

@@ -6,6 +6,7 @@
 use std::os::fd::AsRawFd;
 use std::ptr;
 
+use libc::{c_long, c_ulong};
 use nix::errno::Errno;
 
 use crate::endpoint::Endpoint;
@@ -57,11 +58,11 @@ struct Event {
 
 /// An AIO context.
 #[derive(Clone, Copy)]
-struct Context(u64);
+struct Context(c_ulong);
 
 impl Context {
     fn new() -> Self {
-        let mut context = 0_u64;
+        let mut context: c_ulong = 0;
         // SAFETY: io_setup writes one aio_context_t, a long.
         let done = unsafe { libc::syscall(libc::SYS_io_setup, 16, &raw mut context) };
         Errno::result(done).expect("io_setup");
@@ -77,7 +78,7 @@ impl Context {
     }
 
     /// Takes one event and returns its result. Waits if `least` is 1, not if it is 0.
-    fn take(self, least: i64) -> Option<nix::Result<u64>> {
+    fn take(self, least: c_long) -> Option<nix::Result<u64>> {
         let mut event = Event::default();
         // SAFETY: there is room for one event, and at most one is asked for. No timeout.
         let count = unsafe {

@@ -2,13 +2,12 @@
 
 //! The other system calls on an endpoint, most of which do not apply to a stream.
 
-use std::os::fd::AsRawFd;
-
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
-use nix::unistd::{Whence, fdatasync, fsync, ftruncate, lseek};
+use nix::unistd::{Whence, fdatasync, fsync, ftruncate, lseek64};
 
+use crate::abi::{self, call_at};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, test};
 use crate::memory::{PAGE, Pages, Span};
@@ -50,16 +49,11 @@ fn fionread_counts_the_bytes_there() {
     check(0);
 }
 
-fn ioctl(ring: Endpoint, request: u64, argument: *mut libc::c_void) -> nix::Result<i32> {
-    // SAFETY: the callers pass null, or a span, which no Rust object is in.
-    Errno::result(unsafe { libc::ioctl(ring.as_raw_fd(), request, argument) })
-}
-
 fn fionread_to_a_bad_address_is_efault() {
     let ring = Endpoint::both();
     ring.put(b"x");
     for bad in [Span::null(4), Span::kernel(4), Span::non_canonical(4)] {
-        assert_eq!(ioctl(ring, libc::FIONREAD, bad.ptr()), Err(Errno::EFAULT));
+        assert_eq!(call_at(ring, libc::FIONREAD, bad), Err(Errno::EFAULT));
     }
 }
 
@@ -67,7 +61,7 @@ fn fionbio_sets_o_nonblock() {
     let ring = Endpoint::both();
     let flag = Pages::map(1);
     flag.put(0, &1_i32.to_ne_bytes());
-    assert_eq!(ioctl(ring, libc::FIONBIO, flag.span(0, 4).ptr()), Ok(0));
+    assert_eq!(call_at(ring, libc::FIONBIO, flag.span(0, 4)), Ok(0));
     assert_eq!(ring.take(1), Err(Errno::EAGAIN));
 }
 
@@ -82,10 +76,15 @@ fn ioctl_unknown_is_enotty() {
         own_letter | 0x80,
         own_letter | 0xff,
         0x8000_0000 | (4 << 16) | own_letter | 0x90,
-        u64::from(u32::MAX),
+        // Those of the control node are none of an endpoint's.
+        abi::CREATE,
+        abi::DESTROY,
+        abi::NEXT,
+        abi::EVICT,
+        libc::Ioctl::from(u32::MAX),
     ] {
-        for argument in [place.ptr(), Span::null(0).ptr(), Span::kernel(8).ptr()] {
-            let answer = ioctl(ring, request, argument);
+        for argument in [place, Span::null(0), Span::kernel(8)] {
+            let answer = call_at(ring, request, argument);
             assert_eq!(answer, Err(Errno::ENOTTY), "{request:#x}");
         }
     }
@@ -112,7 +111,7 @@ fn lseek_is_espipe() {
         Whence::SeekHole,
     ] {
         for offset in [0, 1, -1] {
-            assert_eq!(lseek(ring, offset, whence), Err(Errno::ESPIPE));
+            assert_eq!(lseek64(ring, offset, whence), Err(Errno::ESPIPE));
         }
     }
     assert_eq!(ring.take(10), Ok(b"stays".to_vec()));

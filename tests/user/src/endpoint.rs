@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open endpoint of the ring, and the system calls on it.
+//! An open endpoint of a ring, and the system calls on it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::Mode;
 
+use crate::abi;
 use crate::memory::Span;
 use crate::module::NODE;
 use crate::stream::pattern;
 
-/// Opens the ring. The caller decides when the endpoint is closed.
+/// Opens the default ring. The caller decides when the endpoint is closed.
 pub fn open_ring(flags: OFlag) -> Result<OwnedFd> {
     open(NODE, flags, Mode::empty())
 }
@@ -109,6 +112,8 @@ impl Endpoint {
         self.set_nonblocking(true);
         loop {
             match self.take(1 << 16) {
+                // The end, where there is one.
+                Ok(more) if more.is_empty() => break,
                 Ok(more) => bytes.extend(more),
                 Err(Errno::EAGAIN) => break,
                 Err(error) => panic!("drain the ring: {error}"),
@@ -163,6 +168,22 @@ impl Endpoint {
         Errno::result(count).map(|count| count as usize)
     }
 
+    /// pread(2).
+    pub fn pread(self, buffer: &mut [u8], offset: i64) -> Result<usize> {
+        let at = buffer.as_mut_ptr().cast();
+        // SAFETY: the buffer is borrowed for the call.
+        let count = unsafe { libc::pread64(self.as_raw_fd(), at, buffer.len(), offset) };
+        Errno::result(count).map(|count| count as usize)
+    }
+
+    /// pwrite(2).
+    pub fn pwrite(self, bytes: &[u8], offset: i64) -> Result<usize> {
+        let at = bytes.as_ptr().cast();
+        // SAFETY: the buffer is borrowed for the call, which only reads it.
+        let count = unsafe { libc::pwrite64(self.as_raw_fd(), at, bytes.len(), offset) };
+        Errno::result(count).map(|count| count as usize)
+    }
+
     /// preadv2(2) with one buffer. An offset of -1 stands for "as read(2) does".
     pub fn preadv2(self, buffer: &mut [u8], offset: i64, flags: i32) -> Result<usize> {
         let iov = libc::iovec {
@@ -170,7 +191,7 @@ impl Endpoint {
             iov_len: buffer.len(),
         };
         // SAFETY: one vector of one buffer, borrowed for the call.
-        let count = unsafe { libc::preadv2(self.as_raw_fd(), &iov, 1, offset, flags) };
+        let count = unsafe { libc::preadv64v2(self.as_raw_fd(), &iov, 1, offset, flags) };
         Errno::result(count).map(|count| count as usize)
     }
 
@@ -181,7 +202,7 @@ impl Endpoint {
             iov_len: bytes.len(),
         };
         // SAFETY: one vector of one buffer, borrowed for the call, which only reads it.
-        let count = unsafe { libc::pwritev2(self.as_raw_fd(), &iov, 1, offset, flags) };
+        let count = unsafe { libc::pwritev64v2(self.as_raw_fd(), &iov, 1, offset, flags) };
         Errno::result(count).map(|count| count as usize)
     }
 
@@ -196,6 +217,65 @@ impl Endpoint {
         let done = unsafe { libc::ioctl(self.as_raw_fd(), libc::FIONREAD, &raw mut count) };
         Errno::result(done)?;
         Ok(usize::try_from(count).expect("a count that is not negative"))
+    }
+
+    /// What its ring is, and what has happened to it.
+    pub fn info(self) -> abi::Info {
+        let mut info = abi::Info::default();
+        abi::call(self, abi::INFO, &mut info).expect("RINGDEV_IOC_INFO");
+        info
+    }
+
+    /// Where it reads, and what has happened there.
+    pub fn cursor(self) -> abi::Cursor {
+        self.try_cursor().expect("RINGDEV_IOC_CURSOR")
+    }
+
+    pub fn try_cursor(self) -> Result<abi::Cursor> {
+        let mut cursor = abi::Cursor::default();
+        abi::call(self, abi::CURSOR, &mut cursor).map(|()| cursor)
+    }
+
+    /// Says when a reader is to be woken.
+    pub fn set_watermark(self, bytes: u64, delay: Duration) -> Result<()> {
+        let mut watermark = abi::Watermark {
+            bytes,
+            delay_ns: delay.as_nanos() as u64,
+            ..Default::default()
+        };
+        abi::call(self, abi::WATERMARK, &mut watermark)
+    }
+
+    /// Says whether reads return records with their headers.
+    pub fn try_set_headers(self, on: bool) -> Result<()> {
+        let mut mode = abi::ReadMode {
+            flags: if on { abi::HEADERS } else { 0 },
+            ..Default::default()
+        };
+        abi::call(self, abi::READ_MODE, &mut mode)
+    }
+
+    pub fn set_headers(self, on: bool) {
+        self.try_set_headers(on).expect("RINGDEV_IOC_READ_MODE");
+    }
+
+    /// One read(2) with headers, of at most `size` bytes.
+    pub fn take_records(self, size: usize) -> Result<Vec<(abi::Header, Vec<u8>)>> {
+        self.take(size).map(|bytes| abi::records(&bytes))
+    }
+
+    /// What poll says at once.
+    pub fn ready(self, events: PollFlags) -> PollFlags {
+        self.poll(events, PollTimeout::ZERO).expect("poll")
+    }
+
+    /// poll(2) of this alone.
+    pub fn poll(self, events: PollFlags, timeout: PollTimeout) -> Result<PollFlags> {
+        let mut fds = [PollFd::new(self.as_fd(), events)];
+        let count = nix::poll::poll(&mut fds, timeout)?;
+        let revents = fds[0].revents().expect("flags that nix knows");
+        assert_eq!(count, i32::from(!revents.is_empty()));
+        Ok(revents)
     }
 
     /// Sets or clears O_NONBLOCK in the open file description.

@@ -7,7 +7,8 @@
 //! a crash, a kill or a hang costs one `not ok` and never a line of the report. What a test
 //! opens, maps and spawns therefore lives until that process ends: tests clean up nothing.
 //!
-//! Every test starts with an empty ring that nobody else has open. The module is loaded anew
+//! Every test starts with an empty default ring that nobody else has open, and no other ring. The
+//! module is loaded anew
 //! where a test wants other parameters than the one before, or wants to be alone with it,
 //! and after a failure. It is not loaded anew for each, as that would take most of the time.
 
@@ -27,6 +28,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
 
+use crate::control::Kind;
 use crate::klog::{self, Allowed, KernelLog};
 use crate::module;
 
@@ -54,13 +56,21 @@ pub fn by_lane(plain: u64, debug: u64) -> u64 {
     }
 }
 
+/// The function that checks a rule.
+#[derive(Clone, Copy)]
+enum Body {
+    Plain(fn()),
+    OfKind(fn(Kind), Kind),
+}
+
 /// One test: a name that reads as the rule it checks, and the function that checks it.
 #[derive(Clone, Copy)]
 pub struct Test {
     pub name: &'static str,
-    body: fn(),
+    body: Body,
     params: &'static str,
     needs: Option<fn() -> Result<(), &'static str>>,
+    narrow: Result<(), &'static str>,
     alone: bool,
     log: Allowed,
     seconds: u64,
@@ -69,11 +79,23 @@ pub struct Test {
 impl Test {
     /// A test of the default ring with the ordinary deadline.
     pub const fn new(name: &'static str, body: fn()) -> Self {
+        Self::with(name, Body::Plain(body))
+    }
+
+    /// A test of a rule for one kind of rings.
+    pub fn of_kind(rule: &str, kind: Kind, body: fn(Kind)) -> Self {
+        // There are so many tests, and no more.
+        let name = format!("{rule}_{kind}").leak();
+        Self::with(name, Body::OfKind(body, kind))
+    }
+
+    const fn with(name: &'static str, body: Body) -> Self {
         Self {
             name,
             body,
             params: "",
             needs: None,
+            narrow: Ok(()),
             alone: false,
             log: Allowed::Nothing,
             seconds: 20,
@@ -83,6 +105,11 @@ impl Test {
     /// Wants the module loaded with these parameters.
     pub const fn params(self, params: &'static str) -> Self {
         Self { params, ..self }
+    }
+
+    /// Wants no ring there but those it makes itself.
+    pub const fn no_ring(self) -> Self {
+        self.params("default_ring=0")
     }
 
     /// Gives the test a ring of one page, which is quickly full and quickly wrapped.
@@ -95,6 +122,14 @@ impl Test {
     pub const fn needs(self, probe: fn() -> Result<(), &'static str>) -> Self {
         Self {
             needs: Some(probe),
+            ..self
+        }
+    }
+
+    /// Says why a program of 32 bits cannot have the test.
+    pub const fn not_of_32_bits(self, reason: &'static str) -> Self {
+        Self {
+            narrow: Err(reason),
             ..self
         }
     }
@@ -244,6 +279,9 @@ struct Runner {
 
 impl Runner {
     fn run(&mut self, test: &Test) -> (Verdict, String) {
+        if let (true, Err(reason)) = (cfg!(target_pointer_width = "32"), test.narrow) {
+            return (Verdict::Skipped(reason), String::new());
+        }
         if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
             let verdict = match lane() {
                 Lane::Plain => Verdict::Skipped(missing),
@@ -278,7 +316,7 @@ impl Runner {
     fn prepare(&mut self, test: &Test) -> Result<(), String> {
         if self.loaded == Some(test.params) && !test.alone {
             module::await_unused()?;
-            module::empty_ring()?;
+            module::tidy_up()?;
         } else {
             self.loaded = None;
             module::reload(test.params).map_err(|error| {
@@ -301,7 +339,10 @@ fn run_process(test: &Test) -> (Result<(), String>, String) {
         ForkResult::Child => {
             drop(reader);
             become_test(writer);
-            (test.body)();
+            match test.body {
+                Body::Plain(check) => check(),
+                Body::OfKind(check, kind) => check(kind),
+            }
             exit(false);
         }
         ForkResult::Parent { child } => child,

@@ -10,17 +10,24 @@ const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 
 /// Kernel memory in use, in KiB: slabs, vmalloc areas, page tables and stacks.
 pub fn kernel_memory() -> u64 {
+    kib_of(&["SUnreclaim", "VmallocUsed", "PageTables", "KernelStack"])
+}
+
+/// Memory of slabs, in KiB, but for those that are there to be given up.
+pub fn slabs() -> u64 {
+    kib_of(&["SUnreclaim"])
+}
+
+fn kib_of(names: &[&str]) -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").expect("read /proc/meminfo");
-    ["SUnreclaim", "VmallocUsed", "PageTables", "KernelStack"]
-        .into_iter()
-        .map(|name| {
-            meminfo
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-                .unwrap_or_else(|| panic!("no {name} in /proc/meminfo"))
-        })
-        .sum()
+    let value = |name: &str| {
+        meminfo
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("no {name} in /proc/meminfo"))
+    };
+    names.iter().map(|name| value(name)).sum()
 }
 
 pub fn can_be_found() -> Result<(), &'static str> {
@@ -29,12 +36,6 @@ pub fn can_be_found() -> Result<(), &'static str> {
     } else {
         Err("the kernel has no kmemleak")
     }
-}
-
-/// Forgets the leaks found so far, which are not the running test's.
-pub fn forget() {
-    fs::write(KMEMLEAK, "scan").expect("scan for leaks");
-    fs::write(KMEMLEAK, "clear").expect("clear the list of leaks");
 }
 
 /// Fails if kmemleak finds memory that nothing refers to any more.

@@ -49,7 +49,7 @@ fn open_close_leaves_the_data() {
         drop(open_ring(OFlag::O_RDWR).expect("open"));
         Endpoint::writer().put(&pattern(round * 10, 10));
     }
-    assert_eq!(module::references(), 100);
+    assert_eq!(module::endpoints(), 100);
     assert_pattern(&Endpoint::reader().take_exactly(1000), 0);
 }
 
@@ -58,11 +58,11 @@ fn open_many_times() {
     let ends: Vec<_> = (0..count)
         .map(|_| open_ring(OFlag::O_RDWR).expect("open"))
         .collect();
-    assert_eq!(module::references(), count);
+    assert_eq!(module::endpoints(), count);
     let first = Endpoint::both();
     first.put(b"x");
     drop(ends);
-    assert_eq!(module::references(), 1);
+    assert_eq!(module::endpoints(), 1);
     assert_eq!(first.take(10), Ok(b"x".to_vec()));
 }
 
@@ -116,12 +116,12 @@ fn dup_shares_the_flags() {
 fn dup_keeps_the_endpoint_open() {
     let one = open_ring(OFlag::O_RDWR).expect("open");
     let two = one.try_clone().expect("dup");
-    assert_eq!(module::references(), 1, "one endpoint, two descriptors");
+    assert_eq!(module::endpoints(), 1, "one endpoint, two descriptors");
     drop(one);
-    assert_eq!(module::references(), 1);
+    assert_eq!(module::endpoints(), 1);
     assert_eq!(nix::unistd::write(&two, b"x"), Ok(1));
     drop(two);
-    assert_eq!(module::references(), 0);
+    assert_eq!(module::endpoints(), 0);
 }
 
 fn fork_shares_the_endpoint() {
@@ -132,7 +132,7 @@ fn fork_shares_the_endpoint() {
         ring.set_nonblocking(true);
     })
     .finish();
-    assert_eq!(module::references(), 1);
+    assert_eq!(module::endpoints(), 1);
     assert!(ring.flags().contains(OFlag::O_NONBLOCK), "one description");
     assert_eq!(ring.take(10), Ok(b"cd".to_vec()));
 }
@@ -250,7 +250,7 @@ fn passed_over_a_socket_it_is_the_same_endpoint() {
     send(&here, &fd);
     let passed = Endpoint::keep(receive(&there));
     let ring = Endpoint::keep(fd);
-    assert_eq!(module::references(), 1);
+    assert_eq!(module::endpoints(), 1);
     ring.set_nonblocking(true);
     assert_eq!(passed.take(1), Err(Errno::EAGAIN), "the flag is shared");
 }
@@ -278,10 +278,10 @@ fn close_lets_a_blocked_read_go_on() {
     reader
         .sleeper
         .sleeps_through(Call::READ, || close(number).expect("close"));
-    assert_eq!(module::references(), 2);
+    assert_eq!(module::endpoints(), 2);
     writer.put(b"x");
     assert_eq!(reader.finish(), Ok((1, *b"x")));
-    assert_eq!(module::references(), 1);
+    assert_eq!(module::endpoints(), 1);
 }
 
 fn close_lets_a_blocked_write_go_on() {
@@ -310,7 +310,7 @@ fn reopened_by_proc_it_is_another_endpoint() {
         nix::sys::stat::Mode::empty(),
     );
     let again = Endpoint::keep(again.expect("open"));
-    assert_eq!(module::references(), 2);
+    assert_eq!(module::endpoints(), 2);
     assert!(!ring.flags().contains(OFlag::O_NONBLOCK));
     again.put(b"one ring");
     assert_eq!(ring.take(10), Ok(b"one ring".to_vec()));

@@ -12,38 +12,56 @@
 //! part of. Each file here holds the tests of one subject and begins with the list of their
 //! names, which read as the rules of the device.
 
+mod abi;
 mod aio;
+mod broadcast;
 mod calls;
+mod capacity;
+mod cgroup;
+mod chaos;
+mod control;
+mod create;
+mod debugfs;
 mod endpoint;
 mod epoll;
 mod fault;
+mod hangup;
 mod harness;
 mod inject;
+mod kinds;
 mod klog;
 mod leaks;
 mod lifetime;
+mod limits;
 mod load;
 mod memory;
 mod module;
 mod node;
+mod overwrite;
 mod poll;
 mod random;
 mod read;
+mod records;
 mod sigio;
 mod signal;
 mod splice;
+mod statistics;
 mod stream;
 mod stress;
+mod structs;
 mod task;
+mod trace;
 mod uring;
 mod userfault;
+mod watermark;
+mod words;
 mod write;
 
 use std::process::ExitCode;
 
 use harness::{Lane, Test};
 
-const SUBJECTS: [&[Test]; 17] = [
+const SUBJECTS: [&[Test]; 30] = [
     write::TESTS,
     read::TESTS,
     poll::TESTS,
@@ -60,6 +78,19 @@ const SUBJECTS: [&[Test]; 17] = [
     node::TESTS,
     stress::TESTS,
     load::TESTS,
+    create::TESTS,
+    structs::TESTS,
+    records::TESTS,
+    overwrite::TESTS,
+    broadcast::TESTS,
+    hangup::TESTS,
+    capacity::TESTS,
+    watermark::TESTS,
+    statistics::TESTS,
+    limits::TESTS,
+    chaos::TESTS,
+    debugfs::TESTS,
+    trace::TESTS,
     inject::TESTS,
 ];
 
@@ -126,8 +157,8 @@ fn main() -> ExitCode {
         }
     };
     let mut chosen: Vec<Test> = Vec::new();
-    for subject in SUBJECTS {
-        let mut tests = subject.to_vec();
+    let subjects = SUBJECTS.into_iter().map(<[Test]>::to_vec);
+    for mut tests in subjects.chain([kinds::tests()]) {
         tests.retain(|test| {
             let only = &arguments.only;
             only.is_empty() || only.iter().any(|pattern| selects(pattern, test.name))

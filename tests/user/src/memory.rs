@@ -10,8 +10,29 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, m
 
 pub const PAGE: usize = 4096;
 
-/// Address space behind every mapping that nothing else is ever mapped to.
-const GUARD: usize = 4 << 30;
+/// Address space behind every mapping that nothing else is ever mapped to. Whoever copies from
+/// the mapping on and into it gets no further.
+const GUARD: usize = PAGE;
+
+// Where nothing can be mapped, by programs of 64 bits and by those of 32, which have nearly all of
+// their address space: arch/x86/include/asm/processor.h and page_64_types.h of the kernel.
+#[cfg(target_pointer_width = "64")]
+mod nowhere {
+    /// In the kernel's half of the address space.
+    pub const KERNEL: usize = 0xffff_8880_0000_0000;
+    /// In the gap between the two halves, where an access is a protection fault.
+    pub const NON_CANONICAL: usize = 0x8000_0000_0000_0000;
+    /// Where what mmap(2) gives out unasked ends.
+    pub const END: usize = 0x7fff_ffff_f000;
+}
+#[cfg(target_pointer_width = "32")]
+mod nowhere {
+    pub const KERNEL: usize = 0xffff_f000;
+    // Such a program can name no such address.
+    pub const NON_CANONICAL: usize = 0xffff_e000;
+    pub const END: usize = 0xffff_e000;
+}
+use nowhere::{END, KERNEL, NON_CANONICAL};
 
 /// Private anonymous pages followed by [`GUARD`] bytes without access. They stay mapped until
 /// the process ends, and no Rust object lives in them.
@@ -25,8 +46,8 @@ pub struct Pages {
 // and whoever lets threads do so at once gets mixed bytes, nothing worse.
 unsafe impl Send for Pages {}
 
-/// A range of addresses for the kernel to try. Either it lies within some [`Pages`] and their
-/// guard, or no part of it can be mapped. So no Rust object is ever in it.
+/// A range of addresses for the kernel to try, in order. Either it begins within some [`Pages`],
+/// whose guard ends every access, or no part of it can be mapped. So no Rust object is ever reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     address: usize,
@@ -34,6 +55,19 @@ pub struct Span {
 }
 
 impl Pages {
+    /// Maps a page below 4 GiB, where programs of 32 bits could have it, and without a guard.
+    pub fn map_low() -> Self {
+        let length = NonZeroUsize::new(PAGE).expect("not empty");
+        let allowed = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_32BIT;
+        // SAFETY: an address of the kernel's choice replaces no mapping.
+        let base = unsafe { mmap_anonymous(None, length, allowed, flags) }.expect("map a page");
+        Self {
+            base: base.cast(),
+            size: PAGE,
+        }
+    }
+
     /// Maps `count` pages that can be read and written.
     pub fn map(count: usize) -> Self {
         let size = count * PAGE;
@@ -79,21 +113,12 @@ impl Pages {
         bytes
     }
 
-    /// The addresses from `offset` on, `len` of them, into the guard if need be.
+    /// The addresses from `offset` on, `len` of them, into the guard and beyond if need be.
     pub fn span(self, offset: usize, len: usize) -> Span {
-        assert!(offset <= self.size && len <= GUARD);
+        assert!(offset <= self.size);
         Span {
             address: self.base.as_ptr() as usize + offset,
             len,
-        }
-    }
-
-    /// The addresses from `offset` on with a length that no address space has room for.
-    pub fn endless_span(self, offset: usize, len: usize) -> Span {
-        assert!(len >= 1 << 57, "a range that long cannot be mapped");
-        Span {
-            len,
-            ..self.span(offset, 0)
         }
     }
 
@@ -111,11 +136,11 @@ impl Span {
         Self { address: 0, len }
     }
 
-    /// `len` bytes in the kernel's half of the address space.
+    /// `len` bytes where the kernel is, or could be.
     pub fn kernel(len: usize) -> Self {
         assert!(len <= PAGE);
         Self {
-            address: 0xffff_8880_0000_0000,
+            address: KERNEL,
             len,
         }
     }
@@ -124,7 +149,7 @@ impl Span {
     pub fn non_canonical(len: usize) -> Self {
         assert!(len <= PAGE);
         Self {
-            address: 0x8000_0000_0000_0000,
+            address: NON_CANONICAL,
             len,
         }
     }
@@ -133,7 +158,7 @@ impl Span {
     pub fn across_the_end_of_user_space(len: usize) -> Self {
         assert!((2..=PAGE).contains(&len));
         Self {
-            address: 0x7fff_ffff_f000 - 1,
+            address: END - 1,
             len,
         }
     }

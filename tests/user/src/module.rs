@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
 
+use crate::control;
+
 /// Where the guest has the module.
 pub const FILE: &str = "/lib/ringdev.ko";
 
@@ -42,7 +44,15 @@ pub fn is_loaded() -> bool {
     Path::new(SYSFS).exists()
 }
 
-/// How many references hold the module: one for each open endpoint.
+/// How many endpoints are open, if nobody has the control node open.
+pub fn endpoints() -> u32 {
+    let references = references();
+    // Each holds the module twice: as a file of its operations, and as one of its device.
+    assert_eq!(references % 2, 0);
+    references / 2
+}
+
+/// How many references hold the module: what is open does.
 pub fn references() -> u32 {
     fs::read_to_string(format!("{SYSFS}/refcnt"))
         .expect("read the module's reference count")
@@ -78,8 +88,12 @@ pub fn reload(params: &str) -> Result<(), String> {
     }
 }
 
-/// Throws away what is in the ring.
-pub fn empty_ring() -> Result<(), String> {
+/// Destroys the rings that a test has left behind, and throws away what is in the default one.
+pub fn tidy_up() -> Result<(), String> {
+    control::destroy_others()?;
+    if !Path::new(NODE).exists() {
+        return Ok(());
+    }
     let ring = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)

@@ -51,15 +51,11 @@ const ANYTHING: PollFlags = IN
 
 /// What poll says at once.
 fn ready(ring: Endpoint, events: PollFlags) -> PollFlags {
-    poll(ring, events, PollTimeout::ZERO).expect("poll")
+    ring.ready(events)
 }
 
 fn poll(ring: Endpoint, events: PollFlags, timeout: PollTimeout) -> nix::Result<PollFlags> {
-    let mut fds = [PollFd::new(ring.as_fd(), events)];
-    let count = nix::poll::poll(&mut fds, timeout)?;
-    let revents = fds[0].revents().expect("flags that nix knows");
-    assert_eq!(count, i32::from(!revents.is_empty()));
-    Ok(revents)
+    ring.poll(events, timeout)
 }
 
 /// Sleeps until poll has something to say.

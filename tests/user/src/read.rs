@@ -6,7 +6,7 @@ use std::io::IoSliceMut;
 
 use nix::errno::Errno;
 use nix::sys::mman::ProtFlags;
-use nix::sys::uio::{pread, readv};
+use nix::sys::uio::readv;
 
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, test};
@@ -223,6 +223,7 @@ fn read_wake_up_survives_a_fault_of_the_woken() {
     }
 }
 
+// errno: read EBADF
 fn read_on_a_writing_end_is_ebadf() {
     let ring = Endpoint::writer();
     ring.put(b"x");
@@ -233,12 +234,13 @@ fn read_on_a_writing_end_is_ebadf() {
     assert_eq!(ring.available(), 1);
 }
 
+// errno: read ESPIPE
 fn pread_is_espipe() {
     let ring = Endpoint::both();
     ring.put(b"stays");
     let mut buffer = [0; 8];
     for offset in [0, 1, 1 << 40] {
-        assert_eq!(pread(ring, &mut buffer, offset), Err(Errno::ESPIPE));
+        assert_eq!(ring.pread(&mut buffer, offset), Err(Errno::ESPIPE));
         assert_eq!(ring.preadv2(&mut buffer, offset, 0), Err(Errno::ESPIPE));
     }
     assert_eq!(ring.take(10), Ok(b"stays".to_vec()));

@@ -145,7 +145,7 @@ fn poll_details(info: &libc::siginfo_t) -> (i32, i16) {
         signo: i32,
         errno: i32,
         code: i32,
-        band: i64,
+        band: libc::c_long,
         fd: i32,
     }
     // SAFETY: for POLL_* codes the kernel fills the union of siginfo_t in this way, and a

@@ -47,13 +47,13 @@ const SMALL: usize = 4096;
 const HERE: u64 = u64::MAX;
 
 /// An io_uring and the results that have come but were not asked for yet.
-struct Uring {
+pub struct Uring {
     uring: IoUring,
     results: HashMap<u64, Vec<(nix::Result<u32>, u32)>>,
 }
 
 impl Uring {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             uring: IoUring::new(64).expect("io_uring_setup"),
             results: HashMap::new(),
@@ -71,7 +71,7 @@ impl Uring {
         self.uring.submit().expect("submit");
     }
 
-    fn start(&mut self, entry: squeue::Entry, id: u64) {
+    pub fn start(&mut self, entry: squeue::Entry, id: u64) {
         self.push(entry, id);
         self.submit();
     }
@@ -88,14 +88,14 @@ impl Uring {
     }
 
     /// The result of a request if there is one.
-    fn try_result(&mut self, id: u64) -> Option<(nix::Result<u32>, u32)> {
+    pub fn try_result(&mut self, id: u64) -> Option<(nix::Result<u32>, u32)> {
         self.collect();
         let results = self.results.get_mut(&id)?;
         (!results.is_empty()).then(|| results.remove(0))
     }
 
     /// Waits for the result of a request.
-    fn result(&mut self, id: u64) -> nix::Result<u32> {
+    pub fn result(&mut self, id: u64) -> nix::Result<u32> {
         self.result_with_flags(id).0
     }
 
@@ -113,7 +113,7 @@ impl Uring {
     }
 
     /// Runs one request to its end.
-    fn run(&mut self, entry: squeue::Entry) -> nix::Result<u32> {
+    pub fn run(&mut self, entry: squeue::Entry) -> nix::Result<u32> {
         const ID: u64 = 1 << 40;
         self.start(entry, ID);
         self.result(ID)
@@ -124,13 +124,13 @@ fn fd(ring: Endpoint) -> types::Fd {
     types::Fd(ring.as_raw_fd())
 }
 
-fn read(ring: Endpoint, span: Span) -> squeue::Entry {
+pub fn read(ring: Endpoint, span: Span) -> squeue::Entry {
     opcode::Read::new(fd(ring), span.ptr().cast(), span.len as u32)
         .offset(HERE)
         .build()
 }
 
-fn write(ring: Endpoint, span: Span) -> squeue::Entry {
+pub fn write(ring: Endpoint, span: Span) -> squeue::Entry {
     opcode::Write::new(fd(ring), span.ptr().cast(), span.len as u32)
         .offset(HERE)
         .build()

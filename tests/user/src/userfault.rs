@@ -35,8 +35,8 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Pages that stay missing until the test provides them. Whoever touches one waits.
-struct SlowPages {
-    pages: Pages,
+pub struct SlowPages {
+    pub pages: Pages,
     faults: File,
 }
 
@@ -73,7 +73,7 @@ nix::ioctl_readwrite!(uffdio_register, 0xaa, 0x00, Register);
 nix::ioctl_readwrite!(uffdio_copy, 0xaa, 0x03, Copy);
 
 impl SlowPages {
-    fn map(count: usize) -> Self {
+    pub fn map(count: usize) -> Self {
         let pages = Pages::map(count);
         // SAFETY: userfaultfd takes flags and touches no memory.
         let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
@@ -99,7 +99,7 @@ impl SlowPages {
     }
 
     /// Waits until somebody touches a missing page, and returns which.
-    fn await_fault(&self) -> usize {
+    pub fn await_fault(&self) -> usize {
         // struct uffd_msg: the event in the first byte, the address at 16.
         let mut message = [0; 32];
         (&self.faults)
@@ -111,7 +111,7 @@ impl SlowPages {
     }
 
     /// Provides a missing page and wakes who waits for it.
-    fn provide(&self, page: usize, bytes: &[u8]) {
+    pub fn provide(&self, page: usize, bytes: &[u8]) {
         assert_eq!(bytes.len(), PAGE);
         let source = Pages::map(1);
         source.put(0, bytes);

@@ -5,7 +5,7 @@
 use std::io::IoSlice;
 
 use nix::errno::Errno;
-use nix::sys::uio::{pwrite, writev};
+use nix::sys::uio::writev;
 use nix::unistd::pause;
 
 use crate::endpoint::Endpoint;
@@ -137,6 +137,7 @@ fn write_nonblock_copies_what_fits() {
     assert_pattern(&all, 0);
 }
 
+// errno: write EAGAIN
 fn write_nonblock_when_full_is_eagain() {
     let ring = Endpoint::both();
     ring.fill();
@@ -169,6 +170,7 @@ fn write_nonblock_is_read_at_each_call() {
     }
 }
 
+// errno: write EAGAIN
 fn write_nowait_copies_what_fits_and_never_waits() {
     let ring = Endpoint::both();
     assert_eq!(ring.pwritev2(b"abc", -1, libc::RWF_NOWAIT), Ok(3));
@@ -354,6 +356,7 @@ fn write_outlives_its_writer() {
     assert_pattern(&bytes, 0);
 }
 
+// errno: write EBADF
 fn write_on_a_reading_end_is_ebadf() {
     let ring = Endpoint::reader();
     assert_eq!(ring.write(b"x"), Err(Errno::EBADF));
@@ -361,10 +364,11 @@ fn write_on_a_reading_end_is_ebadf() {
     assert_eq!(ring.available(), 0);
 }
 
+// errno: write ESPIPE
 fn pwrite_is_espipe() {
     let ring = Endpoint::both();
     for offset in [0, 1, 1 << 40] {
-        assert_eq!(pwrite(ring, b"x", offset), Err(Errno::ESPIPE));
+        assert_eq!(ring.pwrite(b"x", offset), Err(Errno::ESPIPE));
         assert_eq!(ring.pwritev2(b"x", offset, 0), Err(Errno::ESPIPE));
     }
     assert_eq!(ring.available(), 0);

@@ -6,7 +6,9 @@
 //! and must break, and break as expected: so no barrier and no order is there by habit, and no
 //! model holds only because it looks at nothing.
 
+mod broadcast;
 mod hand_over;
+mod overwriting;
 mod passing_on;
 mod polling;
 mod ring;
@@ -27,6 +29,14 @@ enum Fault {
     PublishBeforeCopy,
     /// Bytes are released before they have been copied.
     ReleaseBeforeCopy,
+    /// A reader finds out which cursor is furthest behind before it has moved its own.
+    MinimumBeforeMark,
+    /// Readers find out which cursor is furthest behind, and move the tail, without a lock.
+    MinimumWithoutLock,
+    /// A writer overwrites before it has moved the tail.
+    OverwriteBeforeTail,
+    /// A reader looks whether it was lapped before it has copied.
+    CheckBeforeCopy,
     /// Whoever hands over looks at the queues first.
     QueuesBeforeHandOver,
     /// Whoever waits looks at the positions before joining the queue.
@@ -46,7 +56,15 @@ enum Breakage {
     Race,
     /// A thread is never woken.
     LostWakeUp,
+    /// A reader accepts what was not written there.
+    Torn,
+    /// What was lost is nowhere to be seen.
+    Untold,
 }
+
+/// What a model says that breaks so.
+const TORN: &str = "not what was written";
+const UNTOLD: &str = "lost, and nobody is told";
 
 thread_local! {
     // The model checker runs all threads of a model on the thread of the test.
@@ -60,8 +78,8 @@ fn faulty(fault: Fault) -> bool {
 
 /// How many switches of threads that can go on are tried in one run, at most.
 ///
-/// Models of three threads and more are bounded, or they would take too long. A bound may miss a run that
-/// breaks; each fault that a bounded model is tried with is found within its bound.
+/// Models of three threads and more are bounded, or they would take too long. A bound may miss a
+/// run that breaks; each fault that a bounded model is tried with is found within its bound.
 #[derive(Clone, Copy)]
 enum Preemptions {
     Any,
@@ -101,6 +119,8 @@ fn breaks(preemptions: Preemptions, model: fn(), fault: Fault, breakage: Breakag
     let expected = match breakage {
         Breakage::Race => "Causality violation",
         Breakage::LostWakeUp => "deadlock",
+        Breakage::Torn => TORN,
+        Breakage::Untold => UNTOLD,
     };
     assert!(message.contains(expected), "{fault:?} breaks by: {message}");
 }

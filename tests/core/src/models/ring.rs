@@ -4,28 +4,57 @@
 
 use super::{Fault, faulty};
 use crate::{
-    queue::Side,
+    queue::{Side, Turn},
     ring::{
-        Capacity, Consumer, Positions, Producer, Waiters, pass_on_to_reader, pass_on_to_writer,
-        wake_readers, wake_writers,
+        Attributes, Capacity, Cursor, Delivery, Mark, Missed, Place, Positions, Producer, View, Waiters,
+        Words, pass_on_to_reader, pass_on_to_writer, wake_readers, wake_writers,
     },
 };
 use loom::{cell::UnsafeCell, sync::Mutex, thread};
 
 /// The bytes that one cell stands for. The smallest ring has two cells.
-const UNIT: usize = 2048;
+pub(super) const UNIT: usize = 2048;
+
+/// Where the positions begin: they wrap in the middle of the smallest ring.
+pub(super) const START: u64 = 0u64.wrapping_sub(UNIT as u64);
+
+/// The capacity of a ring of so many units.
+pub(super) fn capacity(units: usize) -> Capacity {
+    Capacity::new((units * UNIT) as u64, 4096).unwrap()
+}
+
+/// The words of a ring without headers.
+pub(super) struct NoWords;
+
+impl Words for NoWords {
+    fn load(&self, _: usize) -> u64 {
+        0
+    }
+
+    fn store(&self, _: usize, _: u64) {}
+}
 
 /// A value that a writer hands to a reader; it stands for [`UNIT`] bytes.
 pub(super) type Value = u32;
 
-/// A ring and its wait queues.
+/// A cursor and its mark.
+struct Reader {
+    mark: Mark,
+    missed: Missed,
+    cursor: Mutex<Cursor>,
+}
+
+/// A ring whose writers wait, and its wait queues.
 ///
 /// Threads share it by the standard library's `Arc`: the model checker's has more states, and does
 /// not survive the end of a model that breaks.
 pub(super) struct Ring {
+    attributes: Attributes,
     positions: Positions,
     producer: Mutex<Producer>,
-    consumer: Mutex<Consumer>,
+    cursors: Vec<Reader>,
+    /// The lock of all cursors.
+    list: Mutex<()>,
     cells: Vec<UnsafeCell<Value>>,
     pub(super) readers: Side,
     pub(super) writers: Side,
@@ -36,18 +65,39 @@ pub(super) struct Ring {
 unsafe impl Sync for Ring {}
 
 impl Ring {
-    /// A ring of so many units that contains 1 to `values`.
+    /// A ring of so many units that contains 1 to `values`, for readers that compete.
     pub(super) fn new(units: usize, values: Value) -> Self {
-        let capacity = Capacity::new((units * UNIT) as u64, 4096).unwrap();
-        // The positions wrap in the middle of the ring.
-        let start = 0u64.wrapping_sub(UNIT as u64);
+        Self::with(Attributes::STREAM, units, values, 1)
+    }
+
+    /// The same for so many readers, of which each has a cursor.
+    pub(super) fn broadcast(units: usize, values: Value, readers: usize) -> Self {
+        let attributes = Attributes {
+            delivery: Delivery::Broadcast,
+            ..Attributes::STREAM
+        };
+        Self::with(attributes, units, values, readers)
+    }
+
+    fn with(attributes: Attributes, units: usize, values: Value, cursors: usize) -> Self {
+        let capacity = capacity(units);
+        let cursor = || Reader {
+            mark: Mark::new(START),
+            missed: Missed::new(),
+            cursor: Mutex::new(Cursor::new(attributes, capacity, Place::first(START))),
+        };
         let ring = Self {
-            positions: Positions::new(capacity, start),
-            producer: Mutex::new(Producer::new(start)),
-            consumer: Mutex::new(Consumer::new(start)),
+            attributes,
+            positions: Positions::new(capacity, START),
+            producer: Mutex::new(Producer::new(attributes, capacity, START)),
+            cursors: (0..cursors).map(|_| cursor()).collect(),
+            list: Mutex::new(()),
             cells: (0..units).map(|_| UnsafeCell::new(0)).collect(),
-            readers: Side::new(),
-            writers: Side::new(),
+            readers: Side::new(match attributes.delivery {
+                Delivery::Shared => Turn::One,
+                Delivery::Broadcast => Turn::Everybody,
+            }),
+            writers: Side::new(Turn::One),
         };
         for value in 1..=values {
             assert!(ring.write(&[value]));
@@ -81,15 +131,20 @@ impl Ring {
             room.publish(len)
         };
         drop(producer);
-        wake_readers(&self.positions, published, &readers);
+        wake_readers(&self.positions, self.attributes, published, &readers);
         true
     }
 
     /// Reads a value if there is one, and wakes whom it has to.
     pub(super) fn read(&self) -> Option<Value> {
+        self.read_at(0)
+    }
+
+    /// The same for the reader with this number.
+    pub(super) fn read_at(&self, reader: usize) -> Option<Value> {
         let writers = Early::new(&self.writers);
-        let mut consumer = self.consumer.lock().unwrap();
-        let unread = consumer.unread(&self.positions, UNIT)?;
+        let mut cursor = self.cursors[reader].cursor.lock().unwrap();
+        let unread = cursor.unread(self.view(reader), UNIT)?;
         let cell = unread.span().offset / UNIT;
         let copy = || {
             self.cells[cell].with(|cell| {
@@ -97,15 +152,69 @@ impl Ring {
                 unsafe { *cell }
             })
         };
+        let furthest = faulty(Fault::MinimumBeforeMark).then(|| self.furthest());
         let (value, released) = if faulty(Fault::ReleaseBeforeCopy) {
             let released = unread.release(UNIT);
             (copy(), released)
         } else {
             (copy(), unread.release(UNIT))
         };
-        drop(consumer);
-        wake_writers(&self.positions, released, &writers);
+        drop(cursor);
+        let released = if self.attributes.cursor_is_tail() {
+            released.ok()
+        } else {
+            let list = (!faulty(Fault::MinimumWithoutLock)).then(|| self.list.lock().unwrap());
+            let furthest = furthest.unwrap_or_else(|| self.furthest());
+            let released = self.positions.advance_tail(furthest);
+            drop(list);
+            released
+        };
+        if let Some(released) = released {
+            wake_writers(&self.positions, self.attributes, released, &writers);
+        }
         Some(value)
+    }
+
+    /// Gives up everything that has not been read, and wakes whom it has to.
+    pub(super) fn clear(&self) {
+        let writers = Early::new(&self.writers);
+        let producer = self.producer.lock().unwrap();
+        let newest = producer.newest();
+        let mut last = None;
+        for (index, reader) in self.cursors.iter().enumerate() {
+            let mut cursor = reader.cursor.lock().unwrap();
+            last = Some(cursor.clear(self.view(index), newest));
+        }
+        if !self.attributes.cursor_is_tail() {
+            let _list = self.list.lock().unwrap();
+            last = self.positions.advance_tail(newest.position);
+        }
+        drop(producer);
+        if let Some(released) = last {
+            wake_writers(&self.positions, self.attributes, released, &writers);
+        }
+    }
+
+    /// Where the cursor is that is furthest behind.
+    fn furthest(&self) -> u64 {
+        let marks = self.cursors.iter().map(|reader| reader.mark.finished());
+        marks.min_by_key(|mark| mark.wrapping_sub(START)).unwrap()
+    }
+
+    fn mark(&self, reader: usize) -> &Mark {
+        if self.attributes.cursor_is_tail() {
+            self.positions.tail()
+        } else {
+            &self.cursors[reader].mark
+        }
+    }
+
+    fn view(&self, reader: usize) -> View<'_> {
+        View {
+            positions: &self.positions,
+            mark: self.mark(reader),
+            missed: &self.cursors[reader].missed,
+        }
     }
 
     /// Writes all of `values` at once, and sleeps while they do not fit.
@@ -118,27 +227,40 @@ impl Ring {
 
     /// Reads a value, and sleeps while there is none.
     pub(super) fn read_sleeping(&self) -> Value {
-        let value = loop {
-            match self.read() {
-                Some(value) => break value,
-                None => self.sleep_as_reader(Signal::None),
-            }
-        };
+        let value = self.read_sleeping_at(0);
         self.leave_as_reader();
         value
+    }
+
+    /// The same for the reader with this number, which has nothing to pass on.
+    pub(super) fn read_sleeping_at(&self, reader: usize) -> Value {
+        loop {
+            match self.read_at(reader) {
+                Some(value) => break value,
+                None => self.sleep_as_reader_at(reader, Signal::None),
+            }
+        }
     }
 
     /// Waits for room for so many values, once.
     pub(super) fn sleep_as_writer(&self, values: usize, signal: Signal) {
         let needs = values * UNIT;
-        sleep(&self.writers, needs, signal, || {
+        sleep(&self.writers, needs as u64, signal, || {
             self.positions.room() < needs
         });
     }
 
     /// Waits for a value, once.
     pub(super) fn sleep_as_reader(&self, signal: Signal) {
-        sleep(&self.readers, 1, signal, || self.positions.unread() == 0);
+        self.sleep_as_reader_at(0, signal);
+    }
+
+    fn sleep_as_reader_at(&self, reader: usize, signal: Signal) {
+        let mark = self.mark(reader);
+        let needs = mark.load().wrapping_add(1);
+        sleep(&self.readers, needs, signal, || {
+            self.positions.unread(mark) == 0
+        });
     }
 
     /// A writer leaves, whatever it has done.
@@ -151,7 +273,7 @@ impl Ring {
     /// A reader leaves, whatever it has done.
     pub(super) fn leave_as_reader(&self) {
         if !faulty(Fault::KeepWakeUp) {
-            pass_on_to_reader(&self.positions, &self.readers);
+            pass_on_to_reader(&self.positions, self.mark(0), &self.readers);
         }
     }
 
@@ -162,7 +284,7 @@ impl Ring {
                 // The same difference from the same positions, but with the head loaded first.
                 self.positions.capacity().bytes() - self.positions.room() < least * UNIT
             } else {
-                self.positions.unread() < least * UNIT
+                self.positions.unread(self.mark(0)) < least * UNIT
             }
         });
     }
@@ -171,7 +293,7 @@ impl Ring {
     pub(super) fn poll_writable(&self) {
         poll(&self.writers, || {
             if faulty(Fault::PositionsSwapped) {
-                self.positions.capacity().bytes() == self.positions.unread()
+                self.positions.capacity().bytes() == self.positions.unread(self.mark(0))
             } else {
                 self.positions.room() == 0
             }
@@ -186,7 +308,7 @@ pub(super) enum Signal {
     Pending,
 }
 
-fn sleep(side: &Side, needs: usize, signal: Signal, must_wait: impl Fn() -> bool) {
+fn sleep(side: &Side, needs: u64, signal: Signal, must_wait: impl Fn() -> bool) {
     let early = faulty(Fault::LookBeforeJoin).then(&must_wait);
     side.sleepers.join(needs);
     if early.unwrap_or_else(&must_wait) && signal == Signal::None {
@@ -227,8 +349,8 @@ impl Waiters for Early<'_> {
             .map_or_else(|| self.side.has_sleepers(), |(sleepers, _)| sleepers)
     }
 
-    fn wake_sleeper(&self, bytes: usize) {
-        self.side.wake_sleeper(bytes);
+    fn wake_sleepers(&self, there_is: u64) {
+        self.side.wake_sleepers(there_is);
     }
 
     fn has_pollers(&self) -> bool {

@@ -1,0 +1,885 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A ring as the kernel holds it: the core of `ring/` with memory, locks, and wait queues.
+//!
+//! Here a read and a write are put together from their parts: find a range, copy, hand over, wake,
+//! sleep. What is called when belongs to `endpoint.rs`, how rings are made and found to
+//! `control.rs`.
+//!
+//! # Locks
+//!
+//! - `producer`, a mutex: writers among each other.
+//! - `cursors`, a mutex: which cursors there are. Where readers compete there is one for ever, and
+//!   whoever reads or writes does not take this lock.
+//! - `Reader::cursor`, a mutex for each cursor: those who read at it, among each other.
+//!
+//! Reading and writing take one of them at a time. Whoever changes a ring as a whole (resize,
+//! clear, seek, statistics) takes them in this order, and never two cursors at once. Under
+//! `producer` and `cursor` bytes are copied, at most [`COPY_MAX`] at a time, and nothing else is
+//! done: no page fault is served, nothing is allocated, nobody is woken, and nobody sleeps, so that
+//! no process can make another wait for long. Only resizing copies more, while it holds `producer`.
+//! The locks inside the wait queues are taken with none of these held.
+//!
+//! A writer and a reader meet in the positions alone; `ring/ordering.rs` lists how.
+
+mod read;
+mod side;
+mod watermark;
+mod write;
+
+pub(crate) use read::Batch;
+pub(crate) use side::Side;
+pub(crate) use watermark::Watermark;
+
+use watermark::Gauge;
+
+use crate::{
+    ring::{
+        self,
+        Attributes,
+        Capacity,
+        Cursor,
+        Delivery,
+        Framing,
+        Full,
+        Header,
+        Mark,
+        Missed,
+        Place,
+        Positions,
+        Producer,
+        Received,
+        Released,
+        View,
+        Waiters,
+        Words,
+        Written, //
+    },
+    staging::{
+        fasync::Band,
+        file::Access,
+        mirror::Mirror,
+        poll::Events,
+        trace::{
+            self,
+            Label, //
+        },
+        wait::Turn, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            AtomicFlag,
+            Full as FullOrder,
+            Relaxed, //
+        },
+        Arc,
+        Mutex,
+        MutexGuard, //
+    }, //
+};
+
+/// The most of a stream that is copied with a lock held, and then handed over.
+const COPY_MAX: usize = 64 * 1024;
+
+/// How often in a row a page may be made present and be gone again when it is copied. Memory that
+/// can be made present and still not be copied would otherwise keep a thread busy for ever.
+const FAULTS_MAX: u32 = 16;
+
+/// The number of the cursor that readers compete at.
+const SHARED: u64 = 0;
+
+impl Words for Mirror {
+    #[inline]
+    fn load(&self, offset: usize) -> u64 {
+        self.load_word(offset)
+    }
+
+    #[inline]
+    fn store(&self, offset: usize, word: u64) {
+        self.store_word(offset, word);
+    }
+}
+
+/// What the holder of the writers' lock has.
+struct Writing {
+    core: Producer,
+    data: Arc<Mirror>,
+    /// The ring was destroyed. The same as [`Channel::destroyed`], and no atomic access.
+    refused: bool,
+}
+
+/// What the holder of a cursor's lock has.
+///
+/// The data are the writers', except while the ring is being resized: then they are what the
+/// writers had, and still the same up to the head, which does not move meanwhile.
+struct Reading {
+    core: Cursor,
+    data: Arc<Mirror>,
+    /// The cursor was parted from the ring. The same as [`Reader::evicted`], and no atomic access.
+    refused: bool,
+    /// The cursor has a watermark.
+    gauged: bool,
+}
+
+/// A cursor of a ring: that of all readers together, or that of an endpoint.
+#[pin_data]
+pub(crate) struct Reader {
+    /// Its number.
+    id: u64,
+    /// Where it is, unless it is the tail; see [`Attributes::cursor_is_tail`].
+    mark: Mark,
+    #[pin]
+    cursor: Mutex<Reading>,
+    /// It was parted from the ring.
+    evicted: AtomicFlag,
+    missed: Missed,
+    #[pin]
+    gauge: Gauge,
+}
+
+impl Reader {
+    fn new(
+        id: u64,
+        core: Cursor,
+        position: u64,
+        data: Arc<Mirror>,
+        waiting: &Arc<Side>,
+    ) -> Result<Arc<Self>> {
+        let gauge = Gauge::new(waiting.clone())?;
+        let reading = Reading {
+            core,
+            data,
+            refused: false,
+            gauged: false,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                id,
+                mark: Mark::new(position),
+                cursor <- new_mutex!(reading, "ringdev_cursor"),
+                evicted: AtomicFlag::new(false),
+                missed: Missed::new(),
+                gauge <- gauge,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Locks the cursor, for reading. `ESHUTDOWN` if it was parted from the ring.
+    #[inline]
+    fn lock(&self) -> Result<MutexGuard<'_, Reading>> {
+        let cursor = self.cursor.lock();
+        if cursor.refused {
+            return Err(ESHUTDOWN);
+        }
+        Ok(cursor)
+    }
+}
+
+/// A ring.
+#[pin_data]
+pub(crate) struct Channel {
+    /// What events call it.
+    label: Label,
+    attributes: Attributes,
+    positions: Positions,
+    #[pin]
+    producer: Mutex<Writing>,
+    /// The cursor that readers compete at, if they do.
+    shared: Option<Arc<Reader>>,
+    /// The cursors of those who do not.
+    #[pin]
+    cursors: Mutex<Cursors>,
+    /// Those who wait for something to read. The alarms of cursors have it, too.
+    readers: Arc<Side>,
+    /// Those who wait for room to write.
+    #[pin]
+    writers: Side,
+    /// Endpoints that are open for reading.
+    endpoints_reading: Atomic<i32>,
+    /// Endpoints that are open for writing.
+    endpoints_writing: Atomic<i32>,
+    /// There has been an endpoint that was open for writing.
+    was_written_to: AtomicFlag,
+    /// It has no name any more: nothing can be written, and what is there is the last.
+    destroyed: AtomicFlag,
+    next_cursor: Atomic<u64>,
+}
+
+/// Where a cursor may be moved to.
+#[derive(Clone, Copy)]
+pub(crate) enum Seek {
+    /// The oldest data that are still there.
+    Oldest,
+    /// Where the next data will be.
+    Newest,
+}
+
+/// The cursors of a ring whose readers each see everything.
+struct Cursors {
+    list: KVec<Arc<Reader>>,
+    /// What has been read at those that are not in the list any more.
+    departed: Received,
+}
+
+/// What a ring tells of itself.
+pub(crate) struct Statistics {
+    pub(crate) capacity: u64,
+    pub(crate) readers: u32,
+    pub(crate) writers: u32,
+    /// Bytes that the cursor furthest behind has not read.
+    pub(crate) unread: u64,
+    /// The most that they were seen to be.
+    pub(crate) high_water: u64,
+    pub(crate) written: Written,
+    /// By all readers together; what was lost, by the shared cursor.
+    pub(crate) received: Received,
+    pub(crate) reader_sleeps: u64,
+    pub(crate) reader_wakes: u64,
+    pub(crate) writer_sleeps: u64,
+    pub(crate) writer_wakes: u64,
+}
+
+/// What a cursor tells of itself.
+pub(crate) struct CursorStatistics {
+    pub(crate) id: u64,
+    pub(crate) unread: u64,
+    pub(crate) received: Received,
+    pub(crate) watermark: Watermark,
+}
+
+impl Channel {
+    /// Makes an empty ring. `ENOMEM` if there is no memory, and then nothing is left of it.
+    ///
+    /// May sleep.
+    pub(crate) fn new(
+        label: Label,
+        attributes: Attributes,
+        capacity: Capacity,
+    ) -> Result<impl PinInit<Self>> {
+        const START: u64 = 0;
+
+        let data = Arc::new(Mirror::new(capacity.bytes())?, GFP_KERNEL_ACCOUNT)?;
+        let turn = match attributes.delivery {
+            Delivery::Shared => Turn::One,
+            Delivery::Broadcast => Turn::Everybody,
+        };
+        let readable = if attributes.overwrites() {
+            // What is written may put an end to what was there before.
+            Events::READABLE | Events::PRIORITY
+        } else {
+            Events::READABLE
+        };
+        let readers = Side::new(label, readable, Band::In, turn);
+        let readers = Arc::pin_init(readers, GFP_KERNEL_ACCOUNT)?;
+        let shared = match attributes.delivery {
+            Delivery::Shared => {
+                let cursor = Cursor::new(attributes, capacity, Place::first(START));
+                Some(Reader::new(SHARED, cursor, START, data.clone(), &readers)?)
+            }
+            Delivery::Broadcast => None,
+        };
+        let writers = Side::new(label, Events::WRITABLE, Band::Out, Turn::One);
+        let core = Producer::new(attributes, capacity, START);
+        let cursors = Cursors {
+            list: KVec::new(),
+            departed: Received::default(),
+        };
+        Ok(pin_init!(Self {
+            label,
+            attributes,
+            positions: Positions::new(capacity, START),
+            producer <- new_mutex!(Writing { core, data, refused: false }, "ringdev_producer"),
+            shared,
+            cursors <- new_mutex!(cursors, "ringdev_cursors"),
+            readers,
+            writers <- writers,
+            endpoints_reading: Atomic::new(0),
+            endpoints_writing: Atomic::new(0),
+            was_written_to: AtomicFlag::new(false),
+            destroyed: AtomicFlag::new(false),
+            next_cursor: Atomic::new(SHARED + 1),
+        }))
+    }
+
+    /// What the ring is like.
+    pub(crate) fn attributes(&self) -> Attributes {
+        self.attributes
+    }
+
+    /// An endpoint is being opened. Answers the cursor that it reads at, if it reads.
+    ///
+    /// `ENODEV` if the ring was destroyed, `ENOMEM`. Takes locks that are held for short.
+    pub(crate) fn open(&self, access: Access) -> Result<Option<Arc<Reader>>> {
+        if self.destroyed.load(Relaxed) {
+            return Err(ENODEV);
+        }
+        let reader = match (access.read, &self.shared) {
+            (false, _) => None,
+            (true, Some(shared)) => Some(shared.clone()),
+            (true, None) => Some(self.join()?),
+        };
+        if access.read {
+            self.endpoints_reading.add(1, Relaxed);
+        }
+        if access.write {
+            self.endpoints_writing.add(1, Relaxed);
+            self.was_written_to.store(true, Relaxed);
+        }
+        Ok(reader)
+    }
+
+    /// An endpoint has been closed.
+    pub(crate) fn close(&self, access: Access, reader: Option<&Reader>) {
+        if let (Some(reader), Delivery::Broadcast) = (reader, self.attributes.delivery) {
+            self.part(reader);
+        }
+        // After what was written, and before the wake-ups, whose queues have locks.
+        if access.read {
+            self.endpoints_reading.fetch_sub(1, FullOrder);
+        }
+        if access.write {
+            self.endpoints_writing.fetch_sub(1, FullOrder);
+        }
+        if self.attributes.hangup {
+            self.tell_everybody(&self.readers);
+            self.tell_everybody(&self.writers);
+        }
+    }
+
+    /// Makes a cursor for a reader that sees everything from the oldest data on.
+    fn join(&self) -> Result<Arc<Reader>> {
+        let data = self.producer.lock().data.clone();
+        let core = Cursor::new(self.attributes, self.positions.capacity(), Place::first(0));
+        let id = self.next_cursor.fetch_add(1, Relaxed);
+        let reader = Reader::new(id, core, 0, data, &self.readers)?;
+        loop {
+            self.reserve_cursor()?;
+            let producer = self.producer.lock();
+            let mut cursors = self.cursors.lock();
+            // The cursor first: from when it is in the list, the tail waits for it.
+            // What was overwritten before it came it has not lost.
+            self.go_to_oldest(&producer, &reader, Place::first(0));
+            // Somebody else may have been quicker.
+            if cursors.list.push_within_capacity(reader.clone()).is_ok() {
+                return Ok(reader);
+            }
+        }
+    }
+
+    /// Makes room in the list of cursors for one more. Allocates with no lock held.
+    fn reserve_cursor(&self) -> Result {
+        let mut larger = KVec::new();
+        loop {
+            let mut cursors = self.cursors.lock();
+            let list = &mut cursors.list;
+            if list.len() < list.capacity() {
+                return Ok(());
+            }
+            if larger.capacity() > list.len() {
+                for reader in list.drain_all() {
+                    larger.push_within_capacity(reader).map_err(|_| ENOMEM)?;
+                }
+                core::mem::swap(list, &mut larger);
+                return Ok(());
+            }
+            let needed = list.len() + list.len() / 2 + 1;
+            drop(cursors);
+            larger = KVec::with_capacity(needed, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+
+    /// Puts a cursor where the oldest data are. What lies before `lost_up_to` and was not read
+    /// counts as lost. With the locks of the writers and of the list held: the tail does not move.
+    fn go_to_oldest(&self, producer: &Writing, reader: &Reader, lost_up_to: Place) {
+        let oldest = self.oldest(producer);
+        let mut cursor = reader.cursor.lock();
+        cursor.data = producer.data.clone();
+        cursor.core.set_capacity(producer.core.capacity());
+        let before = cursor.core.noticed();
+        cursor.core.seek(self.view(reader), oldest, lost_up_to);
+        self.unlock(reader, cursor, before);
+    }
+
+    /// Where the oldest data begin.
+    fn oldest(&self, producer: &Writing) -> Place {
+        producer.core.oldest(&self.positions, &*producer.data)
+    }
+
+    /// Takes a cursor out of the list, and lets the tail go on without it.
+    fn part(&self, reader: &Reader) {
+        let mut cursors = self.cursors.lock();
+        let index = cursors.list.iter().position(|other| other.id == reader.id);
+        if index.is_some_and(|index| cursors.list.remove(index).is_ok()) {
+            let read = reader.cursor.lock().core.read();
+            cursors.departed = cursors.departed.add(read);
+        }
+        drop(cursors);
+        self.advance_tail();
+    }
+
+    /// Parts the reader with the cursor `id` from the ring. `ENOENT` if there is none.
+    ///
+    /// `EINVAL` where readers compete: that cursor is the ring's.
+    pub(crate) fn evict(&self, id: u64) -> Result {
+        if self.attributes.delivery == Delivery::Shared {
+            return Err(EINVAL);
+        }
+        let producer = self.producer.lock();
+        let cursors = self.cursors.lock();
+        let found = cursors.list.iter().find(|reader| reader.id == id);
+        let reader = found.ok_or(ENOENT)?.clone();
+        // With its lock held nobody is in the middle of a read that has looked before: what is at
+        // the cursor may be overwritten from now on.
+        let mut cursor = reader.cursor.lock();
+        let before = cursor.core.noticed();
+        let (oldest, newest) = (self.oldest(&producer), producer.core.newest());
+        // What was lost so far stays its loss, and nothing is added to it.
+        cursor.core.seek(self.view(&reader), newest, oldest);
+        cursor.refused = true;
+        reader.evicted.store(true, Relaxed);
+        self.unlock(&reader, cursor, before);
+        drop(cursors);
+        drop(producer);
+        self.part(&reader);
+        self.tell_everybody(&self.readers);
+        Ok(())
+    }
+
+    /// Moves the cursor of an endpoint to the oldest data, or to where the next will be.
+    ///
+    /// `ESPIPE` where readers compete, `ESHUTDOWN` if the cursor was parted from the ring.
+    pub(crate) fn seek(&self, reader: &Reader, to: Seek) -> Result {
+        if self.attributes.delivery == Delivery::Shared {
+            return Err(ESPIPE);
+        }
+        if reader.evicted.load(Relaxed) {
+            return Err(ESHUTDOWN);
+        }
+        let producer = self.producer.lock();
+        let cursors = self.cursors.lock();
+        match to {
+            Seek::Oldest => self.go_to_oldest(&producer, reader, self.oldest(&producer)),
+            Seek::Newest => {
+                let oldest = self.oldest(&producer);
+                let mut cursor = reader.cursor.lock();
+                let before = cursor.core.noticed();
+                cursor
+                    .core
+                    .seek(self.view(reader), producer.core.newest(), oldest);
+                self.unlock(reader, cursor, before);
+            }
+        }
+        drop(cursors);
+        drop(producer);
+        self.advance_tail();
+        // Whoever sleeps on the same endpoint looks at the new place.
+        self.tell_everybody(&self.readers);
+        Ok(())
+    }
+
+    /// The ring has lost its name: writers are refused from now on, and readers find an end when
+    /// they have read what is there.
+    pub(crate) fn destroy(&self) {
+        // With the lock held nobody is in the middle of a write that has looked before.
+        let mut producer = self.producer.lock();
+        producer.refused = true;
+        self.destroyed.store(true, Relaxed);
+        drop(producer);
+        self.tell_everybody(&self.readers);
+        self.tell_everybody(&self.writers);
+    }
+
+    /// Gives up everything that has not been read. It counts as lost.
+    pub(crate) fn clear(&self) {
+        let mut producer = self.producer.lock();
+        let writing = &mut *producer;
+        let newest = writing.core.newest();
+        let all = writing.core.capacity().bytes();
+        // Where data are overwritten the writers' side gives them up, elsewhere the cursors do.
+        writing.core.make_room(&self.positions, &*writing.data, all);
+        let mut last = None;
+        let cursors = self.cursors.lock();
+        for reader in self.all(&cursors) {
+            let mut cursor = reader.cursor.lock();
+            let before = cursor.core.noticed();
+            last = Some(cursor.core.clear(self.view(reader), newest));
+            self.unlock(reader, cursor, before);
+        }
+        if self.is_broadcast() && !self.attributes.overwrites() {
+            // Whether there is a cursor or not: nothing is left for one that is still to come.
+            last = self.positions.advance_tail(newest.position);
+        }
+        drop(cursors);
+        drop(producer);
+        if let (Some(released), false) = (last, self.attributes.overwrites()) {
+            ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+        }
+        // Whoever polls for what was lost.
+        self.tell_everybody(&self.readers);
+    }
+
+    /// Changes the capacity. `EBUSY` if what is in the ring does not fit the new one, `ENOMEM`.
+    ///
+    /// Writers wait meanwhile, readers do not.
+    pub(crate) fn resize(&self, capacity: Capacity) -> Result {
+        let data = Arc::new(Mirror::new(capacity.bytes())?, GFP_KERNEL_ACCOUNT)?;
+        let mut producer = self.producer.lock();
+        let head = producer.core.newest().position;
+        if self.attributes.overwrites() {
+            self.give_up_what_was_read(&mut producer, capacity)?;
+        }
+        let old = self.positions.capacity();
+        // The tail may move on: then a little more is copied than has to be.
+        let tail = self.positions.tail().load();
+        // CAST: At most the old capacity, which fits.
+        let len = head.wrapping_sub(tail) as usize;
+        if len > capacity.bytes() {
+            return Err(EBUSY);
+        }
+        data.copy_from(capacity.offset(tail), &producer.data, old.offset(tail), len);
+        let before = core::mem::replace(&mut producer.data, data);
+        producer.core.set_capacity(&self.positions, capacity);
+        let cursors = self.cursors.lock();
+        for reader in self.all(&cursors) {
+            let mut cursor = reader.cursor.lock();
+            cursor.core.set_capacity(capacity);
+            cursor.data = producer.data.clone();
+        }
+        drop(cursors);
+        drop(producer);
+        drop(before);
+        // There may be room now.
+        self.tell_everybody(&self.writers);
+        Ok(())
+    }
+
+    /// For a ring that is overwritten, and shall have a capacity that does not hold what is in it:
+    /// what all readers have read need not be kept. `EBUSY` if the rest does not fit either; then
+    /// everything is kept.
+    fn give_up_what_was_read(&self, producer: &mut Writing, capacity: Capacity) -> Result {
+        let head = producer.core.newest().position;
+        let oldest = self.oldest(producer);
+        if head.wrapping_sub(oldest.position) <= capacity.as_u64() {
+            return Ok(());
+        }
+        let cursors = self.cursors.lock();
+        let unread = self
+            .all(&cursors)
+            .map(|reader| head.wrapping_sub(reader.cursor.lock().core.position_from(oldest)))
+            .max();
+        drop(cursors);
+        match unread {
+            Some(unread) if unread <= capacity.as_u64() => {
+                let keep = head.wrapping_sub(unread);
+                producer.core.give_up_before(&self.positions, keep);
+                Ok(())
+            }
+            // Without a cursor all of it is for the first that comes.
+            _ => Err(EBUSY),
+        }
+    }
+
+    /// What the ring tells of itself.
+    pub(crate) fn statistics(&self) -> Statistics {
+        let mut producer = self.producer.lock();
+        let head = producer.core.newest().position;
+        let mut high_water = producer.core.high_water();
+        let mut unread = 0;
+        let cursors = self.cursors.lock();
+        let mut received = cursors.departed;
+        for reader in self.all(&cursors) {
+            let cursor = reader.cursor.lock();
+            // With the lock held, as where writers wait the cursor is what moves the tail.
+            let oldest = self.oldest(&producer);
+            unread = unread.max(head.wrapping_sub(cursor.core.position_from(oldest)));
+            high_water = high_water.max(cursor.core.high_water());
+            received = received.add(cursor.core.received(oldest));
+        }
+        drop(cursors);
+        if self.shared.is_none() {
+            // Each cursor has lost something else.
+            received.records_lost = 0;
+            received.bytes_lost = 0;
+            if !self.attributes.overwrites() {
+                unread = head.wrapping_sub(self.positions.tail().load());
+            }
+        }
+        producer.core.note_fill(high_water.max(unread));
+        let (reader_sleeps, reader_wakes) = self.readers.counts();
+        let (writer_sleeps, writer_wakes) = self.writers.counts();
+        // CAST: Neither is ever negative.
+        Statistics {
+            capacity: self.positions.capacity().as_u64(),
+            readers: self.endpoints_reading.load(Relaxed) as u32,
+            writers: self.endpoints_writing.load(Relaxed) as u32,
+            unread,
+            high_water: producer.core.high_water(),
+            written: producer.core.written(),
+            received,
+            reader_sleeps,
+            reader_wakes,
+            writer_sleeps,
+            writer_wakes,
+        }
+    }
+
+    /// What a cursor tells of itself.
+    pub(crate) fn cursor_statistics(&self, reader: &Reader) -> CursorStatistics {
+        self.with_cursor(reader, |cursor, oldest| cursor.received(oldest))
+    }
+
+    /// The same for those who read there: what is lost from now on is news for them again.
+    pub(crate) fn tell(&self, reader: &Reader) -> CursorStatistics {
+        self.with_cursor(reader, |cursor, oldest| {
+            cursor.tell(self.view(reader), oldest)
+        })
+    }
+
+    /// What a cursor tells of itself. `received` answers what it has received; it gets the cursor,
+    /// and where the oldest data are, which does not change meanwhile.
+    fn with_cursor(
+        &self,
+        reader: &Reader,
+        received: impl FnOnce(&mut Cursor, Place) -> Received,
+    ) -> CursorStatistics {
+        let producer = self.producer.lock();
+        let mut cursor = reader.cursor.lock();
+        let before = cursor.core.noticed();
+        let (unread, received) = if cursor.refused {
+            // What happens in the ring is none of its business any more.
+            (0, before)
+        } else {
+            let head = producer.core.newest().position;
+            let oldest = self.oldest(&producer);
+            let unread = head.wrapping_sub(cursor.core.position_from(oldest));
+            (unread, received(&mut cursor.core, oldest))
+        };
+        self.unlock(reader, cursor, before);
+        CursorStatistics {
+            id: reader.id,
+            unread,
+            received,
+            watermark: reader.gauge.watermark(),
+        }
+    }
+
+    /// What the first cursor tells of itself that has the number `id` or a larger one. `ENODATA` if
+    /// there is none.
+    pub(crate) fn next_cursor(&self, id: u64) -> Result<CursorStatistics> {
+        let cursors = self.cursors.lock();
+        let next = self
+            .all(&cursors)
+            .filter(|reader| reader.id >= id)
+            .min_by_key(|reader| reader.id)
+            .cloned();
+        drop(cursors);
+        Ok(self.cursor_statistics(&*next.ok_or(ENODATA)?))
+    }
+
+    /// Calls `tell` with what each cursor tells of itself, of those that there are by now, in the
+    /// order of their numbers. No lock is held meanwhile.
+    pub(crate) fn each_cursor(&self, mut tell: impl FnMut(&CursorStatistics)) {
+        // Those who open endpoints all the time keep nobody here.
+        let end = self.next_cursor.load(Relaxed);
+        let mut id = SHARED;
+        while let Ok(cursor) = self.next_cursor(id) {
+            if cursor.id >= end {
+                return;
+            }
+            tell(&cursor);
+            id = cursor.id + 1;
+        }
+    }
+
+    /// How many bytes can be read at a cursor, headers included.
+    pub(crate) fn unread(&self, reader: &Reader) -> usize {
+        self.positions.unread(self.mark(reader))
+    }
+
+    /// How large a buffer the next read at a cursor needs to take anything: a byte of a stream that
+    /// has one, or the next record. 0 if there is nothing.
+    pub(crate) fn next_read(&self, reader: &Reader, batch: Batch) -> usize {
+        match self.attributes.framing {
+            Framing::Stream => self.unread(reader),
+            Framing::Record => {
+                let Ok(mut cursor) = reader.lock() else {
+                    return 0;
+                };
+                let reading = &mut *cursor;
+                let view = self.view(reader);
+                let next = reading.core.record(view, &*reading.data);
+                next.map_or(0, |record| match batch {
+                    Batch::Payload => record.payload().len,
+                    Batch::WithHeaders => record.span().len,
+                })
+            }
+        }
+    }
+
+    /// What is true for somebody who polls for reading.
+    pub(crate) fn readable(&self, reader: &Reader) -> Events {
+        let mut events = Events::NONE;
+        if reader.evicted.load(Relaxed) {
+            return Events::READABLE | Events::HANG_UP | Events::ERROR;
+        }
+        // First, as nothing is written after it is so.
+        if self.has_ended() {
+            events = Events::READABLE | Events::HANG_UP;
+        }
+        if self.is_ready_to_poll(reader) {
+            events = events | Events::READABLE;
+        }
+        if self.view(reader).has_missed() {
+            events = events | Events::PRIORITY;
+        }
+        events
+    }
+
+    /// What is true for somebody who polls for writing.
+    pub(crate) fn writable(&self) -> Events {
+        if self.is_refused() {
+            return Events::WRITABLE | Events::ERROR;
+        }
+        let least = match self.attributes.framing {
+            Framing::Stream => 1,
+            // The longest record, so that whoever is told can write any.
+            Framing::Record => {
+                let longest = self.positions.capacity().max_record();
+                // CAST: At most a quarter of the largest capacity, which fits.
+                Header::stored(longest as u32) as usize
+            }
+        };
+        if self.attributes.overwrites() || self.positions.room() >= least {
+            Events::WRITABLE
+        } else {
+            Events::NONE
+        }
+    }
+
+    /// Those who wait for something to read.
+    pub(crate) fn readers(&self) -> &Side {
+        &self.readers
+    }
+
+    /// Those who wait for room to write.
+    pub(crate) fn writers(&self) -> &Side {
+        &self.writers
+    }
+
+    /// Where a cursor is, for all to see.
+    #[inline]
+    fn mark<'a>(&'a self, reader: &'a Reader) -> &'a Mark {
+        if self.attributes.cursor_is_tail() {
+            self.positions.tail()
+        } else {
+            &reader.mark
+        }
+    }
+
+    #[inline]
+    fn view<'a>(&'a self, reader: &'a Reader) -> View<'a> {
+        View {
+            positions: &self.positions,
+            mark: self.mark(reader),
+            missed: &reader.missed,
+        }
+    }
+
+    /// Unlocks a cursor, and says so if it has noticed a loss since it had noticed what was lost
+    /// `before`.
+    #[inline]
+    fn unlock(&self, reader: &Reader, cursor: MutexGuard<'_, Reading>, before: Received) {
+        let now = cursor.core.noticed();
+        drop(cursor);
+        trace::lost(
+            &self.label,
+            reader.id,
+            now.bytes_lost.wrapping_sub(before.bytes_lost),
+            now.records_lost.wrapping_sub(before.records_lost),
+        );
+    }
+
+    /// A cursor has moved on. To be called with no lock held.
+    #[inline]
+    fn released(&self, released: Released) {
+        if self.attributes.cursor_is_tail() {
+            ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+        } else {
+            self.advance_tail();
+        }
+    }
+
+    /// Where each reader sees everything and writers wait: moves the tail to the cursor that is
+    /// furthest behind.
+    ///
+    /// Without a cursor the tail stays: what is written is kept for the first that comes.
+    fn advance_tail(&self) {
+        if self.attributes.delivery == Delivery::Shared || self.attributes.overwrites() {
+            return;
+        }
+        let cursors = self.cursors.lock();
+        let tail = self.positions.tail().load();
+        let behind = cursors
+            .list
+            .iter()
+            .map(|reader| reader.mark.finished().wrapping_sub(tail))
+            .min();
+        let released = behind.and_then(|by| self.positions.advance_tail(tail.wrapping_add(by)));
+        drop(cursors);
+        if let Some(released) = released {
+            ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+        }
+    }
+
+    /// All cursors, that which readers compete at or those of the list.
+    fn all<'a>(&'a self, cursors: &'a Cursors) -> impl Iterator<Item = &'a Arc<Reader>> {
+        // By its name: `pin_init` has another of this one.
+        Iterator::chain(self.shared.iter(), &cursors.list)
+    }
+
+    /// Whether what is in the ring is the last: nobody will write any more.
+    fn has_ended(&self) -> bool {
+        self.destroyed.load(Acquire)
+            || (self.attributes.hangup
+                && self.was_written_to.load(Acquire)
+                && self.endpoints_writing.load(Acquire) == 0)
+    }
+
+    /// A writer is about to wait, and cannot bring more: readers that wait for more look again.
+    fn urge_readers(&self) {
+        if self.attributes.full == Full::Block && self.readers.wants_every_edge() {
+            self.tell_everybody(&self.readers);
+        }
+    }
+
+    /// Whether each reader sees everything.
+    pub(crate) fn is_broadcast(&self) -> bool {
+        self.attributes.delivery == Delivery::Broadcast
+    }
+
+    /// How many bytes are in the ring, headers included.
+    pub(crate) fn in_ring(&self) -> usize {
+        self.positions.unread(self.positions.tail())
+    }
+
+    /// Something has happened that all who wait on a side have to look at.
+    fn tell_everybody(&self, side: &Side) {
+        side.wake_everybody(self.positions.head());
+    }
+}
+
+/// What a call answers that did `done` bytes and then ended with `result`: progress first.
+fn progress(done: usize, result: Result) -> Result<usize> {
+    if done > 0 {
+        Ok(done)
+    } else {
+        result.map(|()| 0)
+    }
+}

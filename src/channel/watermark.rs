@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! When a reader is woken: at once, or when there is enough to be worth it.
+//!
+//! A cursor may have a watermark. Whoever waits for data there, in read(2) or in poll(2), is then
+//! woken when so many bytes are unread, and no later than a delay after the first of them was seen.
+//! The delay belongs to the watermark, so that nothing is ever stranded below it; and a writer that
+//! has to wait overrides it, or the two would wait for each other.
+//!
+//! The first data after none still wake one who waits, who looks, sees that it is too little, and
+//! waits on with a time limit: a sleeper in its sleep, a poller by an [`Alarm`]. So a writer sets
+//! no timer, and what is not used costs nothing.
+
+use super::{
+    Channel,
+    Reader,
+    Side, //
+};
+use crate::{
+    ring::Waiters,
+    staging::clock, //
+};
+use kernel::{
+    impl_has_hr_timer,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
+        SpinLock, //
+    },
+    time::{
+        hrtimer::{
+            ArcHrTimerHandle,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativeMode, //
+        },
+        Delta,
+        Monotonic, //
+    }, //
+};
+
+/// The longest delay: a minute.
+const DELAY_MAX_NS: u64 = 60_000_000_000;
+
+/// When a reader is woken.
+#[derive(Clone, Copy)]
+pub(crate) struct Watermark {
+    /// When so many bytes are unread. 0 and 1: at once.
+    pub(crate) bytes: u64,
+    /// Or so long after the first of them was seen.
+    pub(crate) delay_ns: u64,
+}
+
+/// Whether it is time to wake a reader.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// There is nothing.
+    Nothing,
+    /// There is something, but not enough until this time, unless more comes.
+    NotBefore(u64),
+    /// There is enough, or it has waited long enough.
+    Ready,
+}
+
+/// The watermark of a cursor, and what is known of the data below it.
+#[pin_data]
+pub(super) struct Gauge {
+    bytes: Atomic<u64>,
+    delay_ns: Atomic<u64>,
+    /// When somebody first saw data that were too little. 0: nobody has since the last read.
+    since_ns: Atomic<u64>,
+    alarm: Arc<Alarm>,
+    #[pin]
+    set: SpinLock<Option<ArcHrTimerHandle<Alarm>>>,
+}
+
+impl Gauge {
+    /// No watermark.
+    pub(super) fn new(pollers: Arc<Side>) -> Result<impl PinInit<Self>> {
+        let alarm = Arc::pin_init(
+            pin_init!(Alarm {
+                timer <- HrTimer::new(),
+                pollers,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        Ok(pin_init!(Self {
+            bytes: Atomic::new(0),
+            delay_ns: Atomic::new(0),
+            since_ns: Atomic::new(0),
+            alarm,
+            set <- new_spinlock!(None, "ringdev_gauge"),
+        }))
+    }
+
+    /// The watermark.
+    pub(super) fn watermark(&self) -> Watermark {
+        Watermark {
+            bytes: self.bytes.load(Relaxed),
+            delay_ns: self.delay_ns.load(Relaxed),
+        }
+    }
+
+    /// What `unread` bytes mean.
+    pub(super) fn readiness(&self, unread: u64) -> Readiness {
+        if unread == 0 {
+            return Readiness::Nothing;
+        }
+        if unread >= self.bytes.load(Relaxed) {
+            return Readiness::Ready;
+        }
+        let now = clock::monotonic_ns();
+        let mut since = self.since_ns.load(Relaxed);
+        if since == 0 {
+            // Two who see it first at the same time see it at nearly the same time.
+            since = now;
+            self.since_ns.store(now, Relaxed);
+        }
+        let due = since.saturating_add(self.delay_ns.load(Relaxed));
+        if now >= due {
+            Readiness::Ready
+        } else {
+            Readiness::NotBefore(due)
+        }
+    }
+
+    /// Something was read: what is left, if anything, begins to wait anew.
+    pub(super) fn restart(&self) {
+        self.since_ns.store(0, Relaxed);
+    }
+
+    /// Has those who poll look again at this time. Does not sleep.
+    fn look_again_at(&self, due_ns: u64) {
+        let mut set = self.set.lock();
+        // Dropping the old one cancels the timer, so it has to go before it is started again.
+        *set = None;
+        let left = due_ns
+            .saturating_sub(clock::monotonic_ns())
+            .min(DELAY_MAX_NS);
+        // CAST: At most a minute, which fits.
+        *set = Some(self.alarm.clone().start(Delta::from_nanos(left as i64)));
+    }
+}
+
+/// A timer that has those who poll look again.
+#[pin_data]
+pub(super) struct Alarm {
+    #[pin]
+    timer: HrTimer<Self>,
+    pollers: Arc<Side>,
+}
+
+impl HrTimerCallback for Alarm {
+    type Pointer<'a> = Arc<Self>;
+
+    fn run(
+        this: ArcBorrow<'_, Self>,
+        _context: HrTimerCallbackContext<'_, Self>,
+    ) -> HrTimerRestart {
+        this.pollers.wake_pollers();
+        HrTimerRestart::NoRestart
+    }
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Alarm {
+        mode: RelativeMode<Monotonic>, field: self.timer
+    }
+}
+
+impl Channel {
+    /// Gives a cursor a watermark. `EINVAL` if it is more than half of the ring, or has no delay or
+    /// too long a one.
+    pub(crate) fn set_watermark(&self, reader: &Reader, watermark: Watermark) -> Result {
+        let waits = watermark.bytes > 1;
+        if watermark.bytes > self.positions.capacity().as_u64() / 2
+            || watermark.delay_ns > DELAY_MAX_NS
+            || (waits && watermark.delay_ns == 0)
+        {
+            return Err(EINVAL);
+        }
+        if waits {
+            // Who polls cannot go by the edges from empty to non-empty any more.
+            self.readers.want_every_edge();
+        }
+        let mut cursor = reader.lock()?;
+        cursor.gauged = waits;
+        reader.gauge.delay_ns.store(watermark.delay_ns, Relaxed);
+        reader.gauge.bytes.store(watermark.bytes, Relaxed);
+        reader.gauge.restart();
+        drop(cursor);
+        // Whoever waits may have waited long enough for this one.
+        self.tell_everybody(&self.readers);
+        Ok(())
+    }
+
+    /// Whether it is time to wake those who wait at a cursor.
+    pub(super) fn readiness(&self, reader: &Reader) -> Readiness {
+        let unread = self.unread(reader) as u64;
+        match reader.gauge.readiness(unread) {
+            // A writer that waits cannot bring more.
+            Readiness::NotBefore(_) if self.writers.has_sleepers() => Readiness::Ready,
+            readiness => readiness,
+        }
+    }
+
+    /// For somebody who polls and has joined the queue: whether it is ready. If it will be at a
+    /// certain time, it is woken then.
+    pub(super) fn is_ready_to_poll(&self, reader: &Reader) -> bool {
+        match self.readiness(reader) {
+            Readiness::Nothing => false,
+            Readiness::Ready => true,
+            Readiness::NotBefore(due_ns) => {
+                reader.gauge.look_again_at(due_ns);
+                false
+            }
+        }
+    }
+}

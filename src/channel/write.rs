@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing to a ring.
+
+use super::{
+    progress,
+    Channel,
+    Writing,
+    COPY_MAX,
+    FAULTS_MAX, //
+};
+use crate::{
+    ring::{
+        self,
+        Attributes,
+        Capacity,
+        Framing,
+        Full,
+        Header, //
+    },
+    staging::{
+        clock,
+        file::Waiting,
+        signal,
+        trace,
+        transfer::Source, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+impl Channel {
+    /// Writes all of `from`, or as much as fits if it may not wait; a record goes in whole or not.
+    ///
+    /// Answers how much was written if that is anything. Else `EAGAIN` when full and not allowed to
+    /// wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
+    /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
+    /// nobody is left to read, and `ENODEV` when the ring was destroyed.
+    #[inline]
+    pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
+        match self.write_whole(from) {
+            Some(written) => Ok(written),
+            None => self.write_piecewise(from, waiting),
+        }
+    }
+
+    /// The most common case, in as few instructions as it takes: a write to a stream that goes in
+    /// as one piece, at once. `None` if it is not that simple; then nothing has happened.
+    #[inline]
+    fn write_whole(&self, from: &mut impl Source) -> Option<usize> {
+        let len = from.remaining();
+        if self.attributes != Attributes::STREAM || len > COPY_MAX {
+            return None;
+        }
+        let mut producer = self.producer.lock();
+        let writing = &mut *producer;
+        if writing.refused {
+            return None;
+        }
+        let room = writing.core.reserve(&self.positions, len, len)?;
+        let span = room.span();
+        let copied = from.copy_to(writing.data.area(span.offset, span.len));
+        if copied < len {
+            from.rewind(copied);
+            return None;
+        }
+        let published = room.publish(len);
+        drop(producer);
+        trace::write(&self.label, published.before, len, 0);
+        ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+        ring::pass_on_to_writer(&self.positions, &self.writers);
+        Some(len)
+    }
+
+    #[inline(never)]
+    fn write_piecewise(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
+        let mut written = 0;
+        let result = match self.attributes.framing {
+            Framing::Stream => self.write_stream(from, waiting, &mut written),
+            Framing::Record => self.write_record(from, waiting, &mut written),
+        };
+        if self.attributes.full == Full::Block {
+            ring::pass_on_to_writer(&self.positions, &self.writers);
+        }
+        if result == Err(EPIPE) {
+            // Also if some of it was written, as with a pipe.
+            signal::send_sigpipe();
+        }
+        progress(written, result)
+    }
+
+    fn write_stream(
+        &self,
+        from: &mut impl Source,
+        waiting: Waiting,
+        written: &mut usize,
+    ) -> Result {
+        let overwrites = self.attributes.overwrites();
+        let mut end = from.remaining();
+        // A short write stays one piece, unless its writer prefers a part of it to waiting.
+        let whole = waiting == Waiting::Allowed
+            && self.attributes.full == Full::Block
+            && end <= Capacity::ATOMIC_WRITE;
+        let mut faults = 0;
+
+        while *written < end {
+            let left = end - *written;
+            let most = left.min(COPY_MAX);
+            let least = if whole { left } else { 1 };
+            if overwrites && from.fault_in(most) == 0 {
+                // Nothing is given up for what cannot be read.
+                return Err(EFAULT);
+            }
+
+            let mut producer = self.producer.lock();
+            let writing = &mut *producer;
+            self.may_write(writing)?;
+            if overwrites {
+                writing
+                    .core
+                    .make_room(&self.positions, &*writing.data, most);
+            }
+            let Some(room) = writing.core.reserve(&self.positions, least, most) else {
+                if self.attributes.full == Full::Drop {
+                    if *written == 0 {
+                        writing.core.count_dropped(left);
+                    }
+                    return Err(ENOBUFS);
+                }
+                drop(producer);
+                self.wait_for_room(least, waiting)?;
+                continue;
+            };
+            let span = room.span();
+            let mut copied = from.copy_to(writing.data.area(span.offset, span.len));
+            let faulted = copied < span.len;
+            if faulted && whole {
+                from.rewind(copied);
+                copied = 0;
+            }
+            if copied > 0 {
+                let published = room.publish(copied);
+                drop(producer);
+                trace::write(&self.label, published.before, copied, 0);
+                ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+                *written += copied;
+                faults = 0;
+            } else {
+                drop(producer);
+            }
+
+            if faulted {
+                let asked = most.min(end - *written);
+                faults += 1;
+                let present = self.fault_in(from, asked, faults)?;
+                if present < asked {
+                    // What lies behind cannot be read: the write is short.
+                    end = *written + present;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_record(
+        &self,
+        from: &mut impl Source,
+        waiting: Waiting,
+        written: &mut usize,
+    ) -> Result {
+        let len = from.remaining();
+        let Ok(length) = u32::try_from(len) else {
+            return Err(EMSGSIZE);
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        // CAST: Far less than what `usize` counts.
+        let stored = Header::stored(length) as usize;
+        let overwrites = self.attributes.overwrites();
+        let mut faults = 0;
+
+        loop {
+            if len > self.positions.capacity().max_record() {
+                return Err(EMSGSIZE);
+            }
+            if overwrites && from.fault_in(len) < len {
+                // Nothing is given up for what cannot be read.
+                return Err(EFAULT);
+            }
+
+            let mut producer = self.producer.lock();
+            let writing = &mut *producer;
+            self.may_write(writing)?;
+            if len > writing.core.capacity().max_record() {
+                // It was resized meanwhile.
+                return Err(EMSGSIZE);
+            }
+            if overwrites {
+                writing
+                    .core
+                    .make_room(&self.positions, &*writing.data, stored);
+            }
+            let Some(slot) = writing.core.reserve_record(&self.positions, length) else {
+                if self.attributes.full == Full::Drop {
+                    writing.core.count_dropped(len);
+                    return Err(ENOBUFS);
+                }
+                drop(producer);
+                self.wait_for_room(stored, waiting)?;
+                continue;
+            };
+            let span = slot.payload();
+            let copied = from.copy_to(writing.data.area(span.offset, span.len));
+            if copied == len {
+                let published = slot.publish(&*writing.data, clock::monotonic_ns());
+                drop(producer);
+                trace::write(&self.label, published.before, len, 1);
+                ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+                *written = len;
+                return Ok(());
+            }
+            drop(producer);
+
+            from.rewind(copied);
+            faults += 1;
+            if self.fault_in(from, len, faults)? < len {
+                return Err(EFAULT);
+            }
+        }
+    }
+
+    /// Whether anything may be written at all. With the writers' lock held, so that nothing is
+    /// written any more once it is not.
+    #[inline]
+    fn may_write(&self, writing: &Writing) -> Result {
+        if writing.refused {
+            return Err(ENODEV);
+        }
+        if self.has_no_readers() {
+            return Err(EPIPE);
+        }
+        Ok(())
+    }
+
+    /// Whether a write would be refused now, for those who only want to know.
+    pub(super) fn is_refused(&self) -> bool {
+        self.destroyed.load(Relaxed) || self.has_no_readers()
+    }
+
+    #[inline]
+    fn has_no_readers(&self) -> bool {
+        self.attributes.hangup && self.endpoints_reading.load(Relaxed) == 0
+    }
+
+    /// Waits until `bytes` bytes are free, or nothing can be written any more.
+    fn wait_for_room(&self, bytes: usize, waiting: Waiting) -> Result {
+        if waiting == Waiting::Refused {
+            return Err(EAGAIN);
+        }
+        let mut urged = false;
+        self.writers.sleep_until(bytes as u64, None, || {
+            if !urged {
+                // Readers that wait for more look again, and see a writer that cannot bring it.
+                urged = true;
+                self.urge_readers();
+            }
+            self.positions.room() >= bytes || self.is_refused()
+        })
+    }
+
+    /// Makes the next `bytes` bytes present, for the `faults`th time in a row, and answers how many
+    /// can be read, if any.
+    fn fault_in(&self, from: &mut impl Source, bytes: usize, faults: u32) -> Result<usize> {
+        if self.attributes.full == Full::Block {
+            // This may take long: whatever this thread was woken for is for others now.
+            ring::pass_on_to_writer(&self.positions, &self.writers);
+        }
+        let present = from.fault_in(bytes);
+        if present == 0 || faults > FAULTS_MAX {
+            return Err(EFAULT);
+        }
+        Ok(present)
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A record as it lies in the ring: a header, the payload, and padding up to the next header.
+//!
+//! The header is what a batch read returns, byte for byte (`struct ringdev_record`), so that a run
+//! of whole records is copied to user space in one piece. Its `lost` is 0 in the ring, as it
+//! depends on who reads.
+
+/// The data of a ring as words, which is how the core looks at headers.
+///
+/// Others may store to a word while it is loaded, where data may be overwritten before they are
+/// read; the value is then any, and [`super::Cursor`] sees to it that it is not used.
+pub(crate) trait Words {
+    /// The word at `offset`, which is a multiple of 8. 0 if there is none.
+    fn load(&self, offset: usize) -> u64;
+
+    /// Changes the word at `offset`, if there is one.
+    fn store(&self, offset: usize, word: u64);
+}
+
+/// What precedes the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Bytes of payload.
+    pub(crate) length: u32,
+    /// The number of the record.
+    pub(crate) sequence: u64,
+    /// When it was written, in nanoseconds.
+    pub(crate) timestamp: u64,
+}
+
+impl Header {
+    /// Bytes of a header.
+    pub(crate) const SIZE: usize = 32;
+
+    /// What a header's place is a multiple of.
+    pub(crate) const ALIGN: usize = 8;
+
+    /// How many bytes of the ring a record with a payload of `length` bytes takes.
+    #[inline]
+    pub(crate) fn stored(length: u32) -> u64 {
+        // OVERFLOW: Three numbers of 32 bits.
+        (Self::SIZE as u64 + u64::from(length)).next_multiple_of(Self::ALIGN as u64)
+    }
+
+    /// The header at `offset`.
+    #[inline]
+    pub(super) fn load(words: &impl Words, offset: usize) -> Self {
+        let [a, b, c, d, ..] = words.load(offset).to_ne_bytes();
+        Self {
+            length: u32::from_ne_bytes([a, b, c, d]),
+            sequence: words.load(offset + 8),
+            timestamp: words.load(offset + 16),
+        }
+    }
+
+    /// Puts the header to `offset`: every byte of it, whatever lay there before.
+    #[inline]
+    pub(super) fn store(&self, words: &impl Words, offset: usize) {
+        words.store(offset, self.first_word());
+        words.store(offset + 8, self.sequence);
+        words.store(offset + 16, self.timestamp);
+        words.store(offset + 24, 0);
+    }
+
+    /// The header as bytes, with `lost` records before it.
+    pub(crate) fn to_bytes(self, lost: u64) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        let words = [self.first_word(), self.sequence, self.timestamp, lost];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The length, and the flags, of which there are none.
+    #[inline]
+    fn first_word(&self) -> u64 {
+        let [a, b, c, d] = self.length.to_ne_bytes();
+        u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0])
+    }
+}
+
+#[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]
+#[cfg_attr(CONFIG_RINGDEV_KUNIT_TEST, kernel::macros::kunit_tests(ringdev_record))]
+mod tests {
+    use super::*;
+    use crate::ring::{
+        testing::{
+            shared,
+            Ring, //
+        },
+        Framing,
+        Full, //
+    };
+
+    const HEADER: Header = Header {
+        length: 0x0102_0304,
+        sequence: 0x1112_1314_1516_1718,
+        timestamp: 0x2122_2324_2526_2728,
+    };
+
+    #[test]
+    fn records_are_padded() {
+        assert_eq!(Header::stored(0), 32);
+        assert_eq!(Header::stored(1), 40);
+        assert_eq!(Header::stored(8), 40);
+        assert_eq!(Header::stored(9), 48);
+        assert_eq!(Header::stored(u32::MAX), (1 << 32) + 32);
+    }
+
+    #[test]
+    fn header_comes_back() -> Result<(), ()> {
+        let ring = Ring::new(shared(Framing::Record, Full::Block), 0)?;
+        // The last one begins at the end of the data and goes on at their start.
+        for offset in [0, 8, 2048, 4088] {
+            HEADER.store(&ring, offset);
+            assert_eq!(Header::load(&ring, offset), HEADER);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn header_in_the_ring_is_what_a_batch_returns() -> Result<(), ()> {
+        let ring = Ring::new(shared(Framing::Record, Full::Block), 0)?;
+        HEADER.store(&ring, 64);
+        let bytes = HEADER.to_bytes(0);
+        for (index, word) in bytes.chunks_exact(8).enumerate() {
+            assert_eq!(&ring.load(64 + 8 * index).to_ne_bytes()[..], word);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn fields_have_their_places() {
+        let bytes = HEADER.to_bytes(0x3132_3334_3536_3738);
+        assert_eq!(bytes[..4], HEADER.length.to_ne_bytes());
+        assert_eq!(bytes[4..8], [0; 4]);
+        assert_eq!(bytes[8..16], HEADER.sequence.to_ne_bytes());
+        assert_eq!(bytes[16..24], HEADER.timestamp.to_ne_bytes());
+        assert_eq!(bytes[24..], 0x3132_3334_3536_3738u64.to_ne_bytes());
+    }
+}

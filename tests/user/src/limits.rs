@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many rings there may be, and how large: of everybody, of a user, of a memory cgroup.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+
+use crate::cgroup::Cgroup;
+use crate::control::{Kind, NODE, RECORD, Ring, STREAM, control};
+use crate::harness::{Lane, Test, by_lane, lane, note, test};
+use crate::leaks;
+use crate::task::Process;
+
+pub const TESTS: &[Test] = &[
+    test!(max_rings_is_the_most_there_may_be).params("default_ring=0 max_rings=3"),
+    test!(max_capacity_is_the_most_a_ring_may_have)
+        .params("default_ring=0 max_capacity=8192 capacity=4096"),
+    test!(quota_of_a_user_is_edquot)
+        .params("default_ring=0 max_user_bytes=16384")
+        .alone(),
+    test!(quota_is_given_back_with_the_last_endpoint)
+        .params("default_ring=0 max_user_bytes=16384")
+        .alone(),
+    test!(quota_counts_what_resize_adds)
+        .params("default_ring=0 max_user_bytes=16384")
+        .alone(),
+    test!(quota_is_of_each_user)
+        .params("default_ring=0 max_user_bytes=16384")
+        .alone(),
+    test!(quota_is_not_for_root).params("default_ring=0 max_user_bytes=16384"),
+    test!(memory_limit_of_a_cgroup_is_enomem).no_ring(),
+    test!(memory_limit_of_a_cgroup_is_nobody_elses).no_ring(),
+    test!(memory_limit_counts_cursors).no_ring(),
+    test!(thousand_rings_at_once).no_ring().seconds(60),
+    test!(idle_ring_takes_less_than_two_pages_beyond_its_capacity)
+        .no_ring()
+        .seconds(60),
+    test!(rings_that_come_and_go_leave_nothing)
+        .no_ring()
+        .seconds(120),
+];
+
+// errno: CREATE ENOSPC
+fn max_rings_is_the_most_there_may_be() {
+    let rings = [(); 3].map(|()| Ring::small(STREAM));
+    let more = || control().create(STREAM.request("more", 4096));
+    for _ in 0..3 {
+        assert_eq!(more(), Err(Errno::ENOSPC));
+    }
+    assert_eq!(control().rings().len(), 3);
+    // A name that is there is the reason that helps more.
+    let same = control().create(STREAM.request(rings[0].name(), 4096));
+    assert_eq!(same, Err(Errno::EEXIST));
+    // Whoever still has one open does not keep its place.
+    let open = rings[1].both();
+    rings[1].destroy();
+    assert_eq!(more(), Ok(()));
+    assert_eq!(more(), Err(Errno::EEXIST));
+    open.take(0).expect("read");
+}
+
+fn max_capacity_is_the_most_a_ring_may_have() {
+    let create = |capacity| control().create(STREAM.request("large", capacity));
+    assert_eq!(create(16384), Err(Errno::EINVAL));
+    assert_eq!(create(8192), Ok(()));
+    assert_eq!(control().resize("large", 16384), Err(Errno::EINVAL));
+    assert_eq!(control().resize("large", 4096), Ok(()));
+}
+
+/// Runs `body` as a user without rights, who may use the control node.
+fn as_user(user: u32, body: impl FnOnce()) {
+    fs::set_permissions(NODE, Permissions::from_mode(0o666)).expect("chmod the control node");
+    Process::fork(|| {
+        setgroups(&[]).expect("setgroups");
+        setgid(Gid::from_raw(user)).expect("setgid");
+        setuid(Uid::from_raw(user)).expect("setuid");
+        body();
+    })
+    .finish();
+}
+
+const USER: u32 = 1000;
+
+fn create(name: &str, capacity: u64) -> nix::Result<()> {
+    control().create(STREAM.request(name, capacity))
+}
+
+// errno: CREATE EDQUOT
+fn quota_of_a_user_is_edquot() {
+    as_user(USER, || {
+        assert_eq!(
+            create("one", 32768),
+            Err(Errno::EDQUOT),
+            "never less than asked for"
+        );
+        assert_eq!(create("one", 8192), Ok(()));
+        assert_eq!(create("two", 16384), Err(Errno::EDQUOT));
+        assert_eq!(create("two", 4096), Ok(()));
+        assert_eq!(create("three", 8192), Err(Errno::EDQUOT));
+        assert_eq!(create("three", 4096), Ok(()));
+        assert_eq!(create("four", 4096), Err(Errno::EDQUOT));
+        // What was refused is not half there.
+        assert!(!fs::exists("/dev/ring/four").expect("stat"));
+        assert_eq!(control().rings().len(), 3);
+        control().destroy("one").expect("destroy");
+        assert_eq!(create("four", 8192), Ok(()));
+        assert_eq!(create("five", 4096), Err(Errno::EDQUOT));
+        // It is the user's own ring.
+        let ring = nix::fcntl::open(
+            "/dev/ring/four",
+            OFlag::O_RDWR,
+            nix::sys::stat::Mode::empty(),
+        );
+        assert!(ring.is_ok());
+    });
+}
+
+fn quota_is_given_back_with_the_last_endpoint() {
+    as_user(USER, || {
+        let ring = Ring::named("open", STREAM, 16384);
+        let open = ring.open(OFlag::O_RDWR);
+        ring.destroy();
+        // The memory is still there, and still the user's.
+        assert_eq!(create("more", 4096), Err(Errno::EDQUOT));
+        drop(open);
+        assert_eq!(create("more", 16384), Ok(()));
+    });
+}
+
+// errno: RESIZE EDQUOT
+fn quota_counts_what_resize_adds() {
+    as_user(USER, || {
+        let ring = Ring::named("grows", STREAM, 4096);
+        assert_eq!(ring.resize(32768), Err(Errno::EDQUOT));
+        assert_eq!(ring.info().capacity, 4096);
+        assert_eq!(ring.resize(16384), Ok(()));
+        assert_eq!(create("more", 4096), Err(Errno::EDQUOT));
+        // What does not go through is not charged either.
+        let both = ring.both();
+        both.put(&[b'x'; 5000]);
+        assert_eq!(ring.resize(4096), Err(Errno::EBUSY));
+        assert_eq!(create("more", 4096), Err(Errno::EDQUOT));
+        assert_eq!(ring.resize(8192), Ok(()));
+        assert_eq!(create("more", 8192), Ok(()));
+        assert_eq!(ring.resize(16384), Err(Errno::EDQUOT));
+    });
+}
+
+fn quota_is_of_each_user() {
+    as_user(USER, || {
+        assert_eq!(create("mine", 16384), Ok(()));
+        assert_eq!(create("more", 4096), Err(Errno::EDQUOT));
+    });
+    as_user(USER + 1, || {
+        assert_eq!(create("yours", 16384), Ok(()));
+        assert_eq!(create("more", 4096), Err(Errno::EDQUOT));
+    });
+    // Root may make one for a user, at its own cost; and whoever resizes or destroys it, it is
+    // charged to who made it.
+    control().destroy("mine").expect("destroy");
+    let request = crate::abi::Create {
+        uid: USER,
+        ..STREAM.request("given", 16384)
+    };
+    control().create(request).expect("create");
+    as_user(USER, || {
+        assert_eq!(create("mine", 16384), Ok(()));
+        control().destroy("yours").expect("destroy");
+        assert_eq!(create("more", 4096), Err(Errno::EDQUOT));
+    });
+    as_user(USER + 1, || assert_eq!(create("yours", 16384), Ok(())));
+}
+
+fn quota_is_not_for_root() {
+    for number in 0..10 {
+        assert_eq!(create(&format!("ring-{number}"), 16384), Ok(()));
+    }
+    assert_eq!(control().resize("ring-0", 1 << 20), Ok(()));
+}
+
+/// As many large rings as a cgroup has memory for.
+fn fill_memory(kind: Kind, prefix: &str) -> u64 {
+    for number in 0.. {
+        let name = format!("{prefix}-{number}");
+        match control().create(kind.request(&name, 1 << 20)) {
+            Ok(()) => {}
+            Err(Errno::ENOMEM) => {
+                assert!(!fs::exists(format!("/dev/ring/{name}")).expect("stat"));
+                assert_eq!(control().destroy(&name), Err(Errno::ENOENT));
+                return number;
+            }
+            Err(error) => panic!("create: {error}"),
+        }
+    }
+    unreachable!("memory has an end")
+}
+
+// errno: CREATE ENOMEM
+// errno: RESIZE ENOMEM
+fn memory_limit_of_a_cgroup_is_enomem() {
+    let group = Cgroup::limited_to("16M");
+    Process::fork(|| {
+        group.join();
+        let made = fill_memory(STREAM, "limited");
+        note!("{made} rings of 1 MiB under a limit of 16 MiB");
+        assert!((10..=16).contains(&made));
+        // Again and again: nothing is left of what was refused.
+        for _ in 0..20 {
+            let refused = control().create(STREAM.request("too-much", 8 << 20));
+            assert_eq!(refused, Err(Errno::ENOMEM));
+            assert_eq!(control().resize("limited-0", 8 << 20), Err(Errno::ENOMEM));
+        }
+        // All of them work, and what is given back can be had again.
+        let ring = nix::fcntl::open(
+            "/dev/ring/limited-0",
+            OFlag::O_RDWR,
+            nix::sys::stat::Mode::empty(),
+        );
+        assert_eq!(
+            nix::unistd::write(ring.expect("open"), &[0; 1000]),
+            Ok(1000)
+        );
+        control().destroy("limited-0").expect("destroy");
+        control()
+            .create(STREAM.request("again", 1 << 19))
+            .expect("create");
+    })
+    .finish();
+    assert_eq!(group.kills(), 0, "and nobody was killed for it");
+    for ring in control().rings() {
+        control()
+            .destroy(crate::control::name_of(&ring.name))
+            .expect("destroy");
+    }
+    group.remove();
+}
+
+fn memory_limit_of_a_cgroup_is_nobody_elses() {
+    let group = Cgroup::limited_to("16M");
+    let (ours, before) = (Ring::new(STREAM, 1 << 16), leaks::kernel_memory());
+    let ends = (ours.reader(), ours.writer());
+    Process::fork(|| {
+        group.join();
+        fill_memory(STREAM, "limited");
+        // In a ring that is not of the group even its processes can read and write.
+        ends.1.put(&[b'x'; 1 << 16]);
+        assert_eq!(ends.0.take_exactly(1 << 16), [b'x'; 1 << 16]);
+    })
+    .finish();
+    // Those outside make rings as they like, and use those of the group.
+    for number in 0..32 {
+        control()
+            .create(STREAM.request(&format!("free-{number}"), 1 << 20))
+            .expect("create");
+    }
+    let limited = nix::fcntl::open(
+        "/dev/ring/limited-0",
+        OFlag::O_RDWR,
+        nix::sys::stat::Mode::empty(),
+    );
+    assert_eq!(nix::unistd::write(limited.expect("open"), b"x"), Ok(1));
+    assert_eq!(group.kills(), 0);
+    for ring in control().rings() {
+        control()
+            .destroy(crate::control::name_of(&ring.name))
+            .expect("destroy");
+    }
+    note!("{before} KiB before, {} KiB after", leaks::kernel_memory());
+    group.remove();
+}
+
+/// Cursors are memory of who opens: it cannot be had without end at another's cost.
+fn memory_limit_counts_cursors() {
+    let group = Cgroup::limited_to("16M");
+    let ring = Ring::small(RECORD.broadcast());
+    let limit = nix::sys::resource::Resource::RLIMIT_NOFILE;
+    nix::sys::resource::setrlimit(limit, 10_000, 10_000).expect("setrlimit");
+    Process::fork(|| {
+        group.join();
+        let before = group.memory();
+        let count = by_lane(4000, 500);
+        for _ in 0..count {
+            if ring.try_open(OFlag::O_RDONLY).map(std::mem::forget) == Err(Errno::ENOMEM) {
+                break;
+            }
+        }
+        let readers = u64::from(ring.info().readers);
+        let each = (group.memory() - before) / readers;
+        note!("{readers} readers, {each} bytes each");
+        assert!(each >= 256, "a cursor that costs nothing");
+    })
+    .finish();
+    assert_eq!(ring.cursors().len(), 0);
+    group.remove();
+}
+
+fn thousand_rings_at_once() {
+    const COUNT: usize = 1000;
+    let kinds: Vec<_> = Kind::all().collect();
+    let rings: Vec<_> = (0..COUNT)
+        .map(|number| Ring::small(kinds[number % kinds.len()]))
+        .collect();
+    assert_eq!(control().rings().len(), COUNT);
+    for ring in &rings {
+        let both = ring.open(OFlag::O_RDWR);
+        assert_eq!(
+            nix::unistd::write(&both, ring.name().as_bytes()),
+            Ok(ring.name().len())
+        );
+    }
+    for (ring, kind) in rings.iter().zip(kinds.iter().cycle()) {
+        let both = ring.open(OFlag::O_RDWR);
+        let mut bytes = [0; 100];
+        match nix::unistd::read(&both, &mut bytes) {
+            Ok(count) => assert_eq!(&bytes[..count], ring.name().as_bytes()),
+            Err(error) => panic!("{kind}: {error}"),
+        }
+    }
+    for ring in &rings {
+        ring.destroy();
+    }
+    assert!(control().rings().is_empty());
+}
+
+fn idle_ring_takes_less_than_two_pages_beyond_its_capacity() {
+    let count = by_lane(1000, 200);
+    for kind in [STREAM, RECORD.broadcast()] {
+        // The first fill caches.
+        for _ in 0..50 {
+            Ring::small(kind);
+        }
+        // Without the capacity: what is allocated by the page is counted elsewhere.
+        let before = leaks::slabs();
+        for _ in 0..count {
+            Ring::small(kind);
+        }
+        let each = (leaks::slabs() - before) * 1024 / count;
+        note!("{kind}: {each} bytes of slab for each of {count} rings");
+        // The aids of the debug kernel take their share.
+        if lane() == Lane::Plain {
+            assert!(each < 2 * 4096);
+        }
+    }
+}
+
+fn rings_that_come_and_go_leave_nothing() {
+    let kinds: Vec<_> = Kind::all().collect();
+    let rounds = by_lane(3000, 300);
+    let round = |number: u64| {
+        let ring = Ring::small(kinds[number as usize % kinds.len()]);
+        let (reader, writer) = (ring.open(OFlag::O_RDONLY), ring.open(OFlag::O_WRONLY));
+        assert_eq!(nix::unistd::write(&writer, &[0; 1000]), Ok(1000));
+        if number % 2 == 0 {
+            ring.resize(8192).expect("resize");
+        }
+        if number % 3 == 0 {
+            ring.clear();
+        }
+        if number % 5 == 0 {
+            drop((reader, writer));
+            ring.destroy();
+        } else {
+            ring.destroy();
+            drop((reader, writer));
+        }
+    };
+    (0..rounds / 10).for_each(round);
+    let before = leaks::kernel_memory();
+    (0..rounds).for_each(round);
+    let after = leaks::kernel_memory();
+    note!("{rounds} rounds: {before} KiB of kernel memory before, {after} KiB after");
+    match lane() {
+        // A page a round would be twice as much.
+        Lane::Plain => assert!(after < before + rounds * 2),
+        // The aids of this kernel keep a record of what is long gone; the lab looks for leaks.
+        Lane::Debug => {}
+    }
+}
