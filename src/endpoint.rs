@@ -155,12 +155,20 @@ impl FileOperations for Endpoint {
     }
 
     #[inline]
+    fn read_at_once(this: &Self, to: &mut impl Destination) -> Option<usize> {
+        this.channel().read_at_once(this.reader.as_deref()?, to)
+    }
+
+    #[inline]
+    fn write_at_once(this: &Self, from: &mut impl Source) -> Option<usize> {
+        this.channel().write_at_once(from)
+    }
+
     fn read(this: &Self, to: &mut impl Destination, waiting: Waiting) -> Result<usize> {
         this.channel()
             .read(this.reader()?, to, this.batch(), waiting)
     }
 
-    #[inline]
     fn write(this: &Self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
         this.channel().write(from, waiting)
     }

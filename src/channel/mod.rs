@@ -188,6 +188,8 @@ pub(crate) struct Channel {
     /// What events call it.
     label: Label,
     attributes: Attributes,
+    /// They are those of a pipe that persists: what the shortest ways are for.
+    is_pipe: bool,
     positions: Positions,
     #[pin]
     producer: Mutex<Writing>,
@@ -291,9 +293,11 @@ impl Channel {
             list: KVec::new(),
             departed: Received::default(),
         };
+        let is_pipe = attributes == Attributes::STREAM;
         Ok(pin_init!(Self {
             label,
             attributes,
+            is_pipe,
             positions: Positions::new(capacity, START),
             producer <- new_mutex!(Writing { core, data, refused: false }, "ringdev_producer"),
             shared,

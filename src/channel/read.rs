@@ -13,7 +13,6 @@ use super::{
 use crate::{
     ring::{
         self,
-        Attributes,
         Delivery,
         Framing,
         Header,
@@ -62,55 +61,8 @@ impl Channel {
     /// what `to` takes, `ERESTARTSYS` when interrupted, `ESHUTDOWN` when the cursor was parted from
     /// the ring, `EFAULT` when the destination cannot be written: then what was not copied can
     /// still be read.
-    #[inline]
-    pub(crate) fn read(
-        &self,
-        reader: &Reader,
-        to: &mut impl Destination,
-        batch: Batch,
-        waiting: Waiting,
-    ) -> Result<usize> {
-        match self.read_at_once(reader, to) {
-            Some(read) => Ok(read),
-            None => self.read_piecewise(reader, to, batch, waiting),
-        }
-    }
-
-    /// The most common case, in as few instructions as it takes: a read from a stream that is one
-    /// piece, and does not wait. `None` if it is not that simple; then nothing has happened.
-    #[inline]
-    fn read_at_once(&self, reader: &Reader, to: &mut impl Destination) -> Option<usize> {
-        let most = to.remaining();
-        if self.attributes != Attributes::STREAM || most.wrapping_sub(1) >= COPY_MAX {
-            return None;
-        }
-        let view = View {
-            positions: &self.positions,
-            mark: self.positions.tail(),
-            missed: &reader.missed,
-        };
-        let mut cursor = reader.cursor.lock();
-        let reading = &mut *cursor;
-        if reading.gauged {
-            return None;
-        }
-        let unread = reading.core.unread(view, most)?;
-        let span = unread.span();
-        let copied = to.copy_from(reading.data.area(span.offset, span.len));
-        if copied < span.len {
-            to.rewind(copied);
-            return None;
-        }
-        let released = unread.release(copied).ok()?;
-        drop(cursor);
-        trace::read(&self.label, reader.id, released.before, copied as u64, 0);
-        ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
-        ring::pass_on_to_reader(&self.positions, view.mark, &*self.readers);
-        Some(copied)
-    }
-
     #[inline(never)]
-    fn read_piecewise(
+    pub(crate) fn read(
         &self,
         reader: &Reader,
         to: &mut impl Destination,
@@ -127,6 +79,42 @@ impl Channel {
         };
         self.pass_on_to_reader(reader);
         progress(read, result)
+    }
+
+    /// The most common case, in as few instructions as it takes: a read from a stream that is one
+    /// piece, and does not wait. `None` if it is not that simple; then nothing has happened.
+    #[inline]
+    pub(crate) fn read_at_once(
+        &self,
+        reader: &Reader,
+        to: &mut impl Destination,
+    ) -> Option<usize> {
+        let most = to.remaining();
+        if !self.is_pipe || most.wrapping_sub(1) >= COPY_MAX {
+            return None;
+        }
+        let view = View {
+            positions: &self.positions,
+            mark: self.positions.tail(),
+            missed: &reader.missed,
+        };
+        let mut cursor = reader.cursor.lock();
+        let reading = &mut *cursor;
+        if reading.gauged {
+            return None;
+        }
+        let unread = reading.core.unread_kept(view, most)?;
+        let span = unread.span();
+        let copied = to.copy_from(reading.data.area(span.offset, span.len));
+        if copied < span.len {
+            return None;
+        }
+        let released = unread.release_kept(copied);
+        drop(cursor);
+        trace::read(&self.label, reader.id, released.before, copied as u64, 0);
+        ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+        ring::pass_on_to_reader(&self.positions, view.mark, &*self.readers);
+        Some(copied)
     }
 
     fn read_stream(

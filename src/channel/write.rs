@@ -12,7 +12,6 @@ use super::{
 use crate::{
     ring::{
         self,
-        Attributes,
         Capacity,
         Framing,
         Full,
@@ -38,44 +37,8 @@ impl Channel {
     /// wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
     /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
     /// nobody is left to read, and `ENODEV` when the ring was destroyed.
-    #[inline]
-    pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
-        match self.write_whole(from) {
-            Some(written) => Ok(written),
-            None => self.write_piecewise(from, waiting),
-        }
-    }
-
-    /// The most common case, in as few instructions as it takes: a write to a stream that goes in
-    /// as one piece, at once. `None` if it is not that simple; then nothing has happened.
-    #[inline]
-    fn write_whole(&self, from: &mut impl Source) -> Option<usize> {
-        let len = from.remaining();
-        if self.attributes != Attributes::STREAM || len > COPY_MAX {
-            return None;
-        }
-        let mut producer = self.producer.lock();
-        let writing = &mut *producer;
-        if writing.refused {
-            return None;
-        }
-        let room = writing.core.reserve(&self.positions, len, len)?;
-        let span = room.span();
-        let copied = from.copy_to(writing.data.area(span.offset, span.len));
-        if copied < len {
-            from.rewind(copied);
-            return None;
-        }
-        let published = room.publish(len);
-        drop(producer);
-        trace::write(&self.label, published.before, len, 0);
-        ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
-        ring::pass_on_to_writer(&self.positions, &self.writers);
-        Some(len)
-    }
-
     #[inline(never)]
-    fn write_piecewise(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
+    pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
         let mut written = 0;
         let result = match self.attributes.framing {
             Framing::Stream => self.write_stream(from, waiting, &mut written),
@@ -89,6 +52,33 @@ impl Channel {
             signal::send_sigpipe();
         }
         progress(written, result)
+    }
+
+    /// The most common case, in as few instructions as it takes: a write to a stream that goes in
+    /// as one piece, at once. `None` if it is not that simple; then nothing has happened.
+    #[inline]
+    pub(crate) fn write_at_once(&self, from: &mut impl Source) -> Option<usize> {
+        let len = from.remaining();
+        if !self.is_pipe || len > COPY_MAX {
+            return None;
+        }
+        let mut producer = self.producer.lock();
+        let writing = &mut *producer;
+        if writing.refused {
+            return None;
+        }
+        let room = writing.core.reserve(&self.positions, len, len)?;
+        let span = room.span();
+        let copied = from.copy_to(writing.data.area(span.offset, span.len));
+        if copied < len {
+            return None;
+        }
+        let published = room.publish(len);
+        drop(producer);
+        trace::write(&self.label, published.before, len, 0);
+        ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+        ring::pass_on_to_writer(&self.positions, &self.writers);
+        Some(len)
     }
 
     fn write_stream(

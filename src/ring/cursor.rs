@@ -114,6 +114,16 @@ impl Cursor {
         if self.attributes.overwrites() {
             self.catch_up(view);
         }
+        self.unread_kept(view, most)
+    }
+
+    /// The same, where it is known that writers wait.
+    #[inline]
+    pub(crate) fn unread_kept<'a>(
+        &'a mut self,
+        view: View<'a>,
+        most: usize,
+    ) -> Option<Unread<'a>> {
         let mut unread = self.known_unread();
         if unread < most {
             self.look(view);
@@ -286,8 +296,15 @@ impl Cursor {
     fn look(&mut self, view: View<'_>) {
         // INVARIANT: It is the shared head's value.
         self.head_seen = view.positions.load_head();
-        // Data that were overwritten since may lie between the two, and are not there.
         let unread = self.head_seen.wrapping_sub(self.position);
+        if unread > self.high_water {
+            self.raise_high_water(unread);
+        }
+    }
+
+    #[cold]
+    fn raise_high_water(&mut self, unread: u64) {
+        // Data that were overwritten since may be among them, and are not there.
         self.high_water = self.high_water.max(unread.min(self.capacity.as_u64()));
     }
 
@@ -384,13 +401,19 @@ impl Unread<'_> {
     #[inline]
     pub(crate) fn release(self, taken: usize) -> Result<Released, Lapped> {
         self.cursor.check_lapped(self.view)?;
+        Ok(self.release_kept(taken))
+    }
+
+    /// The same, where it is known that writers wait.
+    #[inline]
+    pub(crate) fn release_kept(self, taken: usize) -> Released {
         let before = self.cursor.position;
         let taken = taken.min(self.span.len) as u64;
         let received = &mut self.cursor.received;
         received.bytes = received.bytes.wrapping_add(taken);
         // INVARIANT: The bytes were unread, so the new position is not beyond the head.
         self.cursor.go_to(self.view, before.wrapping_add(taken));
-        Ok(Released { before })
+        Released { before }
     }
 }
 

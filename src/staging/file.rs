@@ -104,6 +104,19 @@ pub(crate) trait FileOperations: Sized + 'static {
     /// even be called after its removal, for whoever had found the node before.
     fn open(device: &Self::Device, access: Access) -> Result<Self::Private>;
 
+    /// The same as [`FileOperations::read`] for what can be read at once, in as few instructions as
+    /// it takes. `None` if it is not that simple; then nothing has happened, and `read` is called.
+    #[inline]
+    fn read_at_once(_this: Private<'_, Self>, _to: &mut impl Destination) -> Option<usize> {
+        None
+    }
+
+    /// The same for [`FileOperations::write`].
+    #[inline]
+    fn write_at_once(_this: Private<'_, Self>, _from: &mut impl Source) -> Option<usize> {
+        None
+    }
+
     /// read(2) and its kin. `Ok(0)` means the end of the file, or that 0 bytes were asked for.
     fn read(
         _this: Private<'_, Self>,
@@ -302,8 +315,17 @@ impl<T: FileOperations> Vtable<T> {
     ) -> isize {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let (this, waiting) = unsafe { (Self::private(file), Self::waiting(file)) };
-            let read = T::read(this, &mut UserDestination::new(buffer, len), waiting)?;
+            let (this, same) = unsafe { (Self::private(file), Self::private(file)) };
+            // Two destinations, so that the first need not be in memory.
+            let at_once = T::read_at_once(this, &mut UserDestination::new(buffer, len));
+            let read = match at_once {
+                Some(read) => read,
+                None => {
+                    // SAFETY: Likewise.
+                    let waiting = unsafe { Self::waiting(file) };
+                    T::read(same, &mut UserDestination::new(buffer, len), waiting)?
+                }
+            };
             // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
             Ok(read as isize)
         })
@@ -320,8 +342,17 @@ impl<T: FileOperations> Vtable<T> {
     ) -> isize {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let (this, waiting) = unsafe { (Self::private(file), Self::waiting(file)) };
-            let written = T::write(this, &mut UserSource::new(buffer, len), waiting)?;
+            let (this, same) = unsafe { (Self::private(file), Self::private(file)) };
+            // As for `read`.
+            let at_once = T::write_at_once(this, &mut UserSource::new(buffer, len));
+            let written = match at_once {
+                Some(written) => written,
+                None => {
+                    // SAFETY: Likewise.
+                    let waiting = unsafe { Self::waiting(file) };
+                    T::write(same, &mut UserSource::new(buffer, len), waiting)?
+                }
+            };
             // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
             Ok(written as isize)
         })

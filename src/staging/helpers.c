@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One-line wrappers of inline functions and macros that bindgen cannot see, as the kernel has
- * them in rust/helpers/. No logic belongs here. The Rust side is sys.rs.
+ * Wrappers of inline functions and macros that bindgen cannot see, as the kernel has them in
+ * rust/helpers/: one line each, but for the two copies, where a small read(2) would feel three
+ * calls in place of one. No logic belongs here. The Rust side is sys.rs.
  */
 #include <linux/device.h>
 #include <linux/fs.h>
@@ -23,6 +24,23 @@ int ringdev_copy_struct_from_user(void *dst, size_t ksize, const void __user *sr
 int ringdev_copy_struct_to_user(void __user *dst, size_t usize, const void *src, size_t ksize)
 {
 	return copy_struct_to_user(dst, usize, src, ksize, NULL);
+}
+
+/* Not copy_from_user_nofault(): it does not say how far it came. */
+size_t ringdev_copy_from_user_nofault(void *to, const void __user *from, size_t len)
+{
+	pagefault_disable();
+	len = _inline_copy_from_user(to, from, len);
+	pagefault_enable();
+	return len;
+}
+
+size_t ringdev_copy_to_user_nofault(void __user *to, const void *from, size_t len)
+{
+	pagefault_disable();
+	len = _inline_copy_to_user(to, from, len);
+	pagefault_enable();
+	return len;
 }
 
 gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid)

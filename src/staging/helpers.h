@@ -18,6 +18,8 @@ struct user_namespace;
 
 int ringdev_copy_struct_from_user(void *dst, size_t ksize, const void __user *src, size_t usize);
 int ringdev_copy_struct_to_user(void __user *dst, size_t usize, const void *src, size_t ksize);
+size_t ringdev_copy_from_user_nofault(void *to, const void __user *from, size_t len);
+size_t ringdev_copy_to_user_nofault(void __user *to, const void *from, size_t len);
 gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid);
 kgid_t ringdev_make_kgid(struct user_namespace *from, gid_t gid);
 kuid_t ringdev_make_kuid(struct user_namespace *from, uid_t uid);

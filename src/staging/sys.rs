@@ -32,6 +32,16 @@ extern "C" {
         src: *const c_void,
         ksize: usize,
     ) -> c_int;
+    pub(super) fn ringdev_copy_from_user_nofault(
+        to: *mut c_void,
+        from: *const c_void,
+        len: usize,
+    ) -> usize;
+    pub(super) fn ringdev_copy_to_user_nofault(
+        to: *mut c_void,
+        from: *const c_void,
+        len: usize,
+    ) -> usize;
     pub(super) fn ringdev_from_kgid_munged(
         to: *mut bindings::user_namespace,
         gid: bindings::kgid_t,

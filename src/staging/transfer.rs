@@ -141,12 +141,9 @@ impl Source for UserSource {
     fn copy_to(&mut self, area: Area<'_>) -> usize {
         let len = area.len().min(self.0.remaining);
         let from = self.0.address as *const _;
-        let left = {
-            let _faults = FaultsDisabled::new();
-            // SAFETY: By its type invariant the area is writable for `len` bytes. The function
-            // checks the user address.
-            unsafe { bindings::copy_from_user(area.as_ptr().cast(), from, len) }
-        };
+        // SAFETY: By its type invariant the area is writable for `len` bytes. The function checks
+        // the user address.
+        let left = unsafe { sys::ringdev_copy_from_user_nofault(area.as_ptr().cast(), from, len) };
         let copied = len.saturating_sub(left);
         self.0.advance(copied);
         copied
@@ -182,12 +179,9 @@ impl UserDestination {
     unsafe fn copy(&mut self, from: *const u8, len: usize) -> usize {
         let len = len.min(self.0.remaining);
         let to = self.0.address as *mut _;
-        let left = {
-            let _faults = FaultsDisabled::new();
-            // SAFETY: By the safety requirements the bytes are readable. The function checks the
-            // user address.
-            unsafe { bindings::copy_to_user(to, from.cast(), len) }
-        };
+        // SAFETY: By the safety requirements the bytes are readable. The function checks the user
+        // address.
+        let left = unsafe { sys::ringdev_copy_to_user_nofault(to, from.cast(), len) };
         let copied = len.saturating_sub(left);
         self.0.advance(copied);
         copied
