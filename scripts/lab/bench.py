@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """``make bench``: the instructions of a write(2) and the read(2) of what it wrote.
 
-Through the ring, and beside it through a pipe of the same capacity and a pair of AF_UNIX stream
-sockets. tests/bench, in a guest of the plain lane, does the counting: the guest has one CPU, and
-its clock advances by a nanosecond with each instruction, so the figures are the same on every
-machine and at every load. The ring has to need fewer than both others at every size.
+Through the ring, and beside it through a pipe of the same capacity, a pair of AF_UNIX stream
+sockets, and a driver in C around a kfifo (tests/peers). tests/bench, in a guest of the plain lane,
+does the counting: the guest has one CPU, and its clock advances by a nanosecond with each
+instruction, so the figures are the same on every machine and at every load. The ring has to need
+fewer than all others at every size.
 
 The results are kept as JSON in the folder ``bench`` of the cache, in a file for each revision
 and kernel:
@@ -26,8 +27,9 @@ and kernel:
                    pair of each repetition, in their order)
     ring_wins      whether the ring's median is the least at every size
 
-The peer "null" is no rival but a floor: write(2) to and read(2) from /dev/null, two system calls
-through the VFS that copy nothing.
+Two peers are no rivals. "floor" is a device of tests/peers that copies to and from one buffer, and
+does nothing else: what a device costs more than that is its own. "null" is write(2) to and read(2)
+from /dev/null, two system calls through the VFS that copy nothing.
 """
 
 import argparse
@@ -54,9 +56,11 @@ from lab.task import Task
 SCHEMA = 1
 KIB = 1024
 WIDTH = 90
-SIZES = (64, 1024, 4096, 65536)
-PEERS = ("ring", "pipe", "unix", "null")
-RIVALS = ("pipe", "unix")
+SIZES = (16, 64, 256, 1024, 4096, 65536)
+PEERS = ("ring", "pipe", "unix", "kfifo", "floor", "null")
+RIVALS = ("pipe", "unix", "kfifo")
+# Modules of tests/peers.
+MODULES = ("ringdev_floor", "ringdev_kfifo")
 PROGRAM = "ringdev-bench"
 SECONDS = 300.0
 
@@ -119,10 +123,12 @@ def main(argv: list[str]) -> int:
 def measure(where: Lane) -> Mapping[str, Any]:
     """Runs the program in a guest and returns what it reports."""
     programs = cargo.guest_programs(toolchain.find(want={"guest"}), PROGRAM)
+    peers = module.build_external(paths.ROOT / "tests/peers", where.kernel, where.tools)
     task = Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),
-        command=PROGRAM,
+        other_modules=tuple(peers / f"{name}.ko" for name in MODULES),
+        command=" && ".join([*(f"insmod /lib/{name}.ko" for name in MODULES), PROGRAM]),
         programs={PROGRAM: programs[PROGRAM]},
     )
     machine = replace(where.machine(task.append()), icount=True)
@@ -230,12 +236,13 @@ def keep(results: Mapping[str, Any]) -> Path:
 
 def table(costs: Costs) -> str:
     """Returns the figures, aligned: a row for each size."""
-    rows = [("size", *PEERS, *(f"ring/{rival}" for rival in RIVALS))]
+    rows = [("size", *PEERS, *(f"ring/{rival}" for rival in RIVALS), "ring-floor")]
     for size in SIZES:
         medians = {peer: costs[size, peer].median for peer in PEERS}
         figures = [f"{medians[peer]:,.0f}" for peer in PEERS]
         ratios = [f"{medians['ring'] / medians[rival]:.3f}" for rival in RIVALS]
-        rows.append((_bytes(size), *figures, *ratios))
+        above = f"{medians['ring'] - medians['floor']:.0f}"
+        rows.append((_bytes(size), *figures, *ratios, above))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
@@ -252,7 +259,8 @@ def notes(results: Mapping[str, Any], costs: Costs) -> str:
     sentences = (
         f"Linux {results['kernel']}, plain lane, one CPU. Mitigations: {mitigations or 'none'}.",
         f"The kernel's Rust and the module by {results['rustc']}.",
-        f"Capacity: {capacity}. null is /dev/null: two system calls that copy nothing.",
+        f"Capacity: {capacity}.",
+        "floor: a device that copies to and from one buffer, and nothing else. null: /dev/null.",
         f"A copy counts one instruction for 8 bytes (-cpu {results['cpu']}).",
         f"Medians of what no interrupt fell into; minimum and maximum differ by {spread:.3%}.",
         f"Left out: {disturbed} of {repetitions} repetitions; interrupts took {share:.2%}.",

@@ -196,11 +196,13 @@ class Lint:
         self._run([str(pytools.python(self.tc)), "-m", "mypy", "--no-error-summary"])
 
     def checkpatch(self) -> None:
-        """What the kernel's own reviewers' script says of the module's files."""
+        """What the kernel's own reviewers' script says of what kbuild and C compilers read."""
         files = [
             file
             for file in self.files
-            if file.name in {"Kbuild", "Kconfig"} or file.parts[0] in {"src", "include"}
+            if file.name in {"Kbuild", "Kconfig"}
+            or file.suffix in {".c", ".h"}
+            or file.parts[0] in {"src", "include"}
         ]
         events = [file for file in files if file.parts[:2] == ("include", "trace")]
         others = [file for file in files if file not in events]

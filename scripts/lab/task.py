@@ -21,6 +21,8 @@ class Task:
     busybox: Path
     # The guest has it in /lib.
     module: Path | None = None
+    # More modules in the guest's /lib, which its command may load.
+    other_modules: tuple[Path, ...] = ()
     # Load it before the command runs.
     load: bool = True
     module_args: str = ""
@@ -55,8 +57,8 @@ def write_initramfs(file: BinaryIO, task: Task, nonce: str) -> None:
             archive.link(f"bin/{applet}", "busybox")
     for name, program in task.programs.items():
         archive.file(f"bin/{name}", program, 0o755)
-    if task.module:
-        archive.file(f"lib/{task.module.name}", task.module, 0o644)
+    for module in (*([task.module] if task.module else []), *task.other_modules):
+        archive.file(f"lib/{module.name}", module, 0o644)
     if task.extra:
         archive.tree("extra", task.extra)
     archive.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")

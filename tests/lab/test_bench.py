@@ -21,7 +21,14 @@ from lab.verdict import Verdict
 Report = dict[str, Any]
 
 # What a pair costs in the report below, by peer, at 64 bytes; larger ones cost a bit more.
-PER_PAIR = {"ring": 1000, "pipe": 1250, "unix": 2000, "null": 500}
+PER_PAIR = {
+    "ring": 1000,
+    "pipe": 1250,
+    "unix": 2000,
+    "kfifo": 1100,
+    "floor": 600,
+    "null": 500,
+}
 OVERHEAD = 300
 PAIRS = 100
 
@@ -162,20 +169,25 @@ def test_the_ring_has_lost_where_it_needs_as_many(size: int, rival: str) -> None
     assert ("64 KiB" if size == 65536 else str(size % 1023)) in sentence
 
 
-def test_the_floor_is_no_rival() -> None:
+@pytest.mark.parametrize("peer", ["floor", "null"])
+def test_the_floors_are_no_rivals(peer: str) -> None:
     cheap = report()
-    of(cheap, "ring", 64)["instructions"] = of(cheap, "null", 64)["instructions"]
+    of(cheap, "ring", 64)["instructions"] = of(cheap, peer, 64)["instructions"]
     assert bench.defeats(bench.read_costs(cheap)) == []
 
 
 def test_the_table_has_a_row_for_each_size_and_its_columns_are_aligned() -> None:
     lines = bench.table(bench.read_costs(report())).splitlines()
     assert lines[0].split() == [
-        "size", "ring", "pipe", "unix", "null", "ring/pipe", "ring/unix",
+        "size", "ring", "pipe", "unix", "kfifo", "floor", "null",
+        "ring/pipe", "ring/unix", "ring/kfifo", "ring-floor",
     ]  # fmt: skip
-    assert lines[1].split() == ["64", "B", "1,008", "1,258", "2,008", "508", "0.801", "0.502"]
+    assert lines[2].split() == [
+        "64", "B", "1,008", "1,258", "2,008", "1,108", "608", "508",
+        "0.801", "0.502", "0.910", "400",
+    ]  # fmt: skip
     assert [line.split()[:2] for line in lines[1:]] == [
-        ["64", "B"], ["1", "KiB"], ["4", "KiB"], ["64", "KiB"],
+        ["16", "B"], ["64", "B"], ["256", "B"], ["1", "KiB"], ["4", "KiB"], ["64", "KiB"],
     ]  # fmt: skip
     assert len({len(line) for line in lines}) == 1
 
@@ -193,7 +205,7 @@ def test_the_results_say_how_they_were_come_by(where: Lane) -> None:
     notes = bench.notes(results, costs)
     assert "meltdown (Mitigation: PTI)" in notes
     assert "pipe 256 KiB" in notes
-    assert "32 of 112 repetitions" in notes
+    assert "72 of 252 repetitions" in notes
     assert "2000000 instructions took 2000081 ns of tsc" in notes
     assert max(map(len, notes.splitlines())) <= bench.WIDTH
 
@@ -243,6 +255,7 @@ def run(
     monkeypatch.setattr("lab.lane.prepare", lambda _name: where)
     monkeypatch.setattr("lab.toolchain.find", lambda **_: None)
     monkeypatch.setattr("lab.cargo.guest_programs", lambda *_: {bench.PROGRAM: Path("x")})
+    monkeypatch.setattr("lab.module.build_external", lambda *_: Path("/peers"))
     monkeypatch.setattr("lab.bench.boot", boot)
     monkeypatch.setattr("lab.verdict.judge", lambda *_, **__: judged)
     return bench.main([]), booted[0]

@@ -29,7 +29,14 @@ use peer::{Kind, Peer, pattern};
 
 /// How many bytes a pair hands over, and how many pairs are a repetition: some hundred
 /// thousand instructions, so that most repetitions lie between two ticks even at HZ=1000.
-const SIZES: [(usize, u32); 4] = [(64, 256), (1024, 192), (4096, 128), (SIZE_MAX, 16)];
+const SIZES: [(usize, u32); 6] = [
+    (16, 256),
+    (64, 256),
+    (256, 256),
+    (1024, 192),
+    (4096, 128),
+    (SIZE_MAX, 16),
+];
 
 const SIZE_MAX: usize = 65536;
 
@@ -100,7 +107,7 @@ fn run() -> Result<Value, Box<dyn Error>> {
     let peers = peers.into_iter().collect::<Result<Vec<_>, _>>()?;
 
     let mut holds = Map::new();
-    for peer in peers.iter().filter(|peer| peer.keeps()) {
+    for peer in peers.iter().filter(|peer| peer.fills()) {
         holds.insert(peer.kind.name().to_owned(), peer.fill()?.into());
     }
     Ok(json!({

@@ -25,12 +25,23 @@ pub enum Kind {
     Pipe,
     /// A pair of stream sockets of the family `AF_UNIX`.
     Unix,
+    /// `/dev/ringdev-kfifo` of `tests/peers`: a driver in C around a `struct kfifo`.
+    Kfifo,
+    /// `/dev/ringdev-floor` of `tests/peers`: two system calls and two copies, and nothing else.
+    Floor,
     /// `/dev/null`: two system calls that find their file and copy nothing.
     Null,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Ring, Self::Pipe, Self::Unix, Self::Null];
+    pub const ALL: [Self; 6] = [
+        Self::Ring,
+        Self::Pipe,
+        Self::Unix,
+        Self::Kfifo,
+        Self::Floor,
+        Self::Null,
+    ];
 
     /// The name that scripts/lab/bench.py knows it by.
     pub fn name(self) -> &'static str {
@@ -38,6 +49,8 @@ impl Kind {
             Self::Ring => "ring",
             Self::Pipe => "pipe",
             Self::Unix => "unix",
+            Self::Kfifo => "kfifo",
+            Self::Floor => "floor",
             Self::Null => "null",
         }
     }
@@ -49,6 +62,8 @@ impl Display for Kind {
             Self::Ring => "the ring",
             Self::Pipe => "the pipe",
             Self::Unix => "the socket pair",
+            Self::Kfifo => "/dev/ringdev-kfifo",
+            Self::Floor => "/dev/ringdev-floor",
             Self::Null => "/dev/null",
         })
     }
@@ -73,9 +88,14 @@ impl Peer {
         })
     }
 
-    /// Whether what is written can be read.
+    /// Whether a read gives back what was written.
     pub fn keeps(&self) -> bool {
         self.kind != Kind::Null
+    }
+
+    /// Whether it can be filled: whether there is room for so much and not for more.
+    pub fn fills(&self) -> bool {
+        !matches!(self.kind, Kind::Floor | Kind::Null)
     }
 
     /// Writes all of `out` and reads it, or nothing if the peer keeps nothing, into `back`. Tells
@@ -139,6 +159,8 @@ fn ends(kind: Kind) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     };
     match kind {
         Kind::Ring => both("/dev/ring/0"),
+        Kind::Kfifo => both("/dev/ringdev-kfifo"),
+        Kind::Floor => both("/dev/ringdev-floor"),
         Kind::Null => both("/dev/null"),
         Kind::Pipe => {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
