@@ -62,6 +62,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  ONLY=PATTERN      test: only tests whose name has PATTERN in it
 #  CMD='...'         run: this command in the guest, and its exit code
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
+#  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The record of instructions: what is kept, and when the ring has become dearer."""
+
+from pathlib import Path
+
+from lab import bench, instructions
+
+CONFIG = {
+    "CONFIG_RUSTC_VERSION_TEXT": '"rustc 1.85.0"',
+    "CONFIG_CC_VERSION_TEXT": '"clang 19.1.7"',
+}
+MEDIANS = {64: {"ring": 900.4, "pipe": 1300.0}, 4096: {"ring": 2000.0, "pipe": 2100.0}}
+
+
+def test_a_list_is_named_by_the_kernel_and_the_compilers() -> None:
+    name = instructions.built_by("7.3.4", CONFIG)
+    assert name == "Linux 7.3.4, rustc 1.85.0, clang 19.1.7"
+    assert instructions.built_by("7.3.4", {}) == "Linux 7.3.4, ?, ?"
+
+
+def test_what_is_written_can_be_read_and_others_stay(tmp_path: Path) -> None:
+    file = tmp_path / "instructions.json"
+    assert instructions.read("one", file) is None
+    instructions.write("one", MEDIANS, file)
+    instructions.write("two", {64: {"ring": 1.0}}, file)
+    assert instructions.read("one", file) == {
+        64: {"ring": 900, "pipe": 1300},
+        4096: {"ring": 2000, "pipe": 2100},
+    }
+    assert instructions.read("two", file) == {64: {"ring": 1}}
+    assert instructions.read("three", file) is None
+
+
+def test_the_ring_may_rise_by_two_per_cent() -> None:
+    recorded = {64: {"ring": 900.0, "pipe": 1300.0}}
+    assert instructions.rises(recorded, {64: {"ring": 918.0, "pipe": 9999.0}}) == []
+    [sentence] = instructions.rises(recorded, {64: {"ring": 919.0, "pipe": 1300.0}})
+    assert "at 64 bytes" in sentence
+    assert "2.1% more than the 900" in sentence
+
+
+def test_a_size_that_is_not_measured_any_more_does_not_count() -> None:
+    assert instructions.rises({64: {"ring": 900.0}}, {128: {"ring": 2000.0}}) == []
+
+
+def test_what_is_on_record_has_the_sizes_that_are_measured() -> None:
+    for name in instructions.names():
+        recorded = instructions.read(name)
+        assert recorded is not None
+        assert set(recorded) == set(bench.SIZES)
+        assert all(set(costs) == set(bench.PEERS) for costs in recorded.values())
