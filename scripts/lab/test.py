@@ -13,7 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import abi, cargo, errnos, kunit, lane, logs, pytools, selftest, suite, toolchain
+from lab import (
+    abi,
+    cargo,
+    compile_fail,
+    errnos,
+    kunit,
+    lane,
+    logs,
+    pytools,
+    selftest,
+    suite,
+    toolchain,
+)
 from lab.errors import Exit, UsageError
 from lab.ktap import Result, Status
 from lab.lane import Lane
@@ -113,6 +125,8 @@ class _TestRun:
         programs = {width: width.build(where.tools, PROGRAM) for width in widths}
         # Not every host runs the other.
         tests = self._list(programs[NATIVE][PROGRAM])
+        if name == "plain" and (refused := compile_fail.tests(where, self._only)):
+            self.results.add(f"compile_fail ({name})", refused)
         red_guests = selftest.cases(name, self._only) if reds else []
         if cases:
             say(f"{name}: KUnit")

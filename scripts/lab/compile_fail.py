@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Mistakes of a driver that the compiler has to refuse: tests/compile_fail.
+
+Each file there is a mistake in the module's own terms, and beside it what is right. It says of
+which file of the module it becomes a child, and with which errors it is refused::
+
+    //@ in: src/endpoint.rs
+    //@ error: E0505: cannot move out of `endpoint` because it is borrowed
+
+An error begins so; ``*`` stands for anything, as compilers write paths out or do not.
+
+Without ``--cfg mistake`` all of them compile, or the mistake might be refused for another reason.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from lab import paths
+from lab.errors import LabError
+from lab.ktap import Result, Status
+from lab.lane import Lane
+from lab.results import matches
+
+FOLDER = paths.ROOT / "tests/compile_fail"
+CONTROL = "what_is_right_compiles"
+
+_DIRECTIVE = re.compile(r"^//@ (in|error): (.+)$", re.MULTILINE)
+
+# How kbuild has compiled the module, in the file that it keeps beside the object.
+_COMMAND = re.compile(r"^savedcmd_\S+ := (.+?)(?: ; .*)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A file of the folder."""
+
+    file: Path
+    # The file of the module that it is a child of.
+    parent: Path
+    # CODE: MESSAGE, each a pattern of how an error begins.
+    errors: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """How the test is called."""
+        return self.file.stem
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """The call that compiles the module."""
+
+    words: tuple[str, ...]
+    env: Mapping[str, str]
+    folder: Path
+
+
+def tests(where: Lane, only: str) -> list[Result]:
+    """Runs those whose name ``only`` matches, and the control."""
+    mistakes = [mistake for mistake in read(FOLDER) if matches(mistake.name, only)]
+    if not mistakes and not matches(CONTROL, only):
+        return []
+    compiler = _compiler(where)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        refused = pool.map(lambda mistake: _is_refused(compiler, mistake), mistakes)
+        return [_control(compiler, read(FOLDER)), *refused]
+
+
+def read(folder: Path) -> list[Mistake]:
+    """Reads the folder."""
+    return [_mistake(file) for file in sorted(folder.glob("*.rs"))]
+
+
+def _mistake(file: Path) -> Mistake:
+    found: dict[str, list[str]] = {"in": [], "error": []}
+    for key, value in _DIRECTIVE.findall(file.read_text()):
+        found[key].append(value.strip())
+    if len(found["in"]) != 1 or not found["error"]:
+        raise LabError(f"{file.name} has to say once where it belongs, and what is wrong with it")
+    return Mistake(file, Path(found["in"][0]), tuple(found["error"]))
+
+
+def _compiler(where: Lane) -> Compiler:
+    out = where.module(kunit=False).parent
+    saved = (out / "src/.ringdev_main.o.cmd").read_text()
+    match = _COMMAND.search(saved)
+    if not match:
+        raise LabError("kbuild has not said how it compiled the module")
+    words, env = command_of(match[1])
+    # What kbuild exports besides.
+    exported = {"RUSTC_BOOTSTRAP": "1", "RINGDEV_UAPI": str(out / "src/uapi_generated.rs")}
+    env = {**where.tools.env(), **exported, **env}
+    return Compiler(tuple(words), env, out)
+
+
+def command_of(saved: str) -> tuple[list[str], dict[str, str]]:
+    """Takes a saved command apart: what is called, but for the source and what comes of it."""
+    words = shlex.split(saved)
+    env: dict[str, str] = {}
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        env[name] = value
+    out_dir = words.index("--out-dir")
+    del words[out_dir : out_dir + 2]
+    return [word for word in words[:-1] if not word.startswith("--emit=")], env
+
+
+def _control(compiler: Compiler, mistakes: Sequence[Mistake]) -> Result:
+    errors = list(_errors(compiler, mistakes, ()))
+    status = Status.FAILED if errors else Status.PASSED
+    return Result(CONTROL, status, diagnostics=tuple(text for _, text in errors))
+
+
+def _is_refused(compiler: Compiler, mistake: Mistake) -> Result:
+    errors = list(_errors(compiler, [mistake], ("--cfg", "mistake")))
+    wrong = list(compare(mistake, errors))
+    status = Status.FAILED if wrong else Status.PASSED
+    return Result(mistake.name, status, diagnostics=tuple(wrong))
+
+
+def compare(mistake: Mistake, errors: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yields what is not as the mistake says: each error has a file, and a text."""
+    if not errors:
+        yield "the compiler has nothing against it"
+    for file, text in errors:
+        if Path(file).name != mistake.file.name:
+            yield f"refused for something else, in {file}: {text}"
+        elif not any(_begins(text, expected) for expected in mistake.errors):
+            yield f"refused for something else: {text}"
+    for expected in mistake.errors:
+        if errors and not any(_begins(text, expected) for _, text in errors):
+            yield f"not refused as expected: {expected}"
+
+
+def _begins(text: str, pattern: str) -> bool:
+    return fnmatchcase(text, f"{pattern}*")
+
+
+def _errors(
+    compiler: Compiler, mistakes: Sequence[Mistake], flags: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Compiles the module with some mistakes in it, and yields the errors: file, CODE: MESSAGE."""
+    with tempfile.TemporaryDirectory(prefix="ringdev-compile-fail-") as scratch:
+        shutil.copytree(paths.ROOT / "src", Path(scratch) / "src", ignore=_products)
+        for mistake in mistakes:
+            with (Path(scratch) / mistake.parent).open("a") as parent:
+                parent.write(f'\n#[path = "{mistake.file}"]\nmod {mistake.name};\n')
+        run = subprocess.run(
+            [
+                *compiler.words,
+                *("-Dunused_must_use", "-Adead_code", "--error-format=json", *flags),
+                *(f"--emit=metadata={scratch}/metadata", f"{scratch}/src/ringdev_main.rs"),
+            ],
+            cwd=compiler.folder,
+            env=compiler.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = list(errors_of(run.stderr))
+    if (run.returncode != 0) != bool(found):
+        raise LabError(f"rustc ended with {run.returncode}, and said: {run.stderr[-2000:]}")
+    yield from found
+
+
+def errors_of(said: str) -> Iterator[tuple[str, str]]:
+    """Reads rustc's JSON."""
+    for line in said.splitlines():
+        try:
+            message = json.loads(line)
+        except ValueError:
+            continue
+        # The last one, which counts the others, is nowhere.
+        if message.get("level") != "error" or not message["spans"]:
+            continue
+        primary = next(span for span in message["spans"] if span["is_primary"])
+        code = (message["code"] or {}).get("code", "")
+        yield primary["file_name"], f"{code}: {message['message']}"
+
+
+def _products(_: str, names: list[str]) -> list[str]:
+    """Leaves out what kbuild may have put there."""
+    return [name for name in names if not name.endswith((".rs", ".c", ".h")) and "." in name]

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file is given operations, and none that opens it.
+//!
+//! What every file needs is a required function of the trait. In C a member of the structure that
+//! is left out is a null pointer, and for `open` that means that whatever comes next finds no
+//! private data.
+//@ in: src/endpoint.rs
+//@ error: E0046: not all trait items implemented, missing: `open`
+
+use super::*;
+
+pub(super) struct Incomplete;
+
+#[vtable]
+impl FileOperations for Incomplete {
+    type Device = ();
+    type Private = KBox<Self>;
+    type OwnerModule = crate::LocalModule;
+
+    #[cfg(not(mistake))]
+    fn open(_device: &(), _access: Access) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+}

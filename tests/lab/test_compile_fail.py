@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Mistakes that must not compile: what a refusal has to be like to count."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab import compile_fail, paths
+from lab.compile_fail import Mistake
+from lab.errors import LabError
+
+MISTAKE = Mistake(
+    Path("/tests/twice.rs"), Path("src/ring/producer.rs"), ("E0382: use of moved value: `room`",)
+)
+REFUSED = ("/tests/twice.rs", "E0382: use of moved value: `room`")
+
+
+def diagnostic(level: str, text: str, code: str | None, file: str | None) -> str:
+    spans = [{"is_primary": True, "file_name": file}] if file else []
+    message = {"level": level, "message": text, "spans": spans}
+    return json.dumps({**message, "code": code and {"code": code, "explanation": None}})
+
+
+def test_the_expected_error_alone_will_do() -> None:
+    assert list(compile_fail.compare(MISTAKE, [REFUSED])) == []
+
+
+def test_what_compiles_is_told() -> None:
+    assert list(compile_fail.compare(MISTAKE, [])) == ["the compiler has nothing against it"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("/tests/twice.rs", "E0425: cannot find value `rooom` in this scope"),
+        ("/src/channel/mod.rs", "E0382: use of moved value: `room`"),
+    ],
+)
+def test_another_error_spoils_it(other: tuple[str, str]) -> None:
+    [said] = compile_fail.compare(MISTAKE, [REFUSED, other])
+    assert "something else" in said
+    alone = list(compile_fail.compare(MISTAKE, [other]))
+    assert any("something else" in said for said in alone)
+
+
+def test_each_error_that_is_expected_has_to_come() -> None:
+    two = Mistake(MISTAKE.file, MISTAKE.parent, (*MISTAKE.errors, "E0505: *borrowed"))
+    [said] = compile_fail.compare(two, [REFUSED])
+    assert said == "not refused as expected: E0505: *borrowed"
+    borrowed = ("/tests/twice.rs", "E0505: cannot move out of `x` because it is borrowed here")
+    assert list(compile_fail.compare(two, [REFUSED, borrowed])) == []
+
+
+def test_errors_are_read_and_warnings_and_the_sum_are_not() -> None:
+    said = "\n".join(
+        [
+            diagnostic("warning", "unused variable", None, "/a.rs"),
+            diagnostic("error", "mismatched types", "E0308", "/a.rs"),
+            diagnostic("error", "cannot find macro `x`", None, "/b.rs"),
+            diagnostic("error", "aborting due to 2 previous errors", None, None),
+            "and a line that is no JSON",
+        ]
+    )
+    assert list(compile_fail.errors_of(said)) == [
+        ("/a.rs", "E0308: mismatched types"),
+        ("/b.rs", ": cannot find macro `x`"),
+    ]
+
+
+def test_a_saved_command_gives_the_call_without_what_comes_of_it() -> None:
+    saved = (
+        "OBJTREE=/build RUST_MODFILE=./x /usr/bin/rustc --edition=2021 -Zcrate-attr='feature(a,b)'"
+        " --out-dir src/ --emit=dep-info=src/.x.d --emit=obj=src/x.o /in/src/x.rs"
+    )
+    words, env = compile_fail.command_of(saved)
+    assert words == ["/usr/bin/rustc", "--edition=2021", "-Zcrate-attr=feature(a,b)"]
+    assert env == {"OBJTREE": "/build", "RUST_MODFILE": "./x"}
+
+
+def test_a_file_has_to_say_where_it_belongs_and_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "good.rs").write_text("//@ in: src/endpoint.rs\n//@ error: E0614: type\n")
+    [good] = compile_fail.read(tmp_path)
+    assert good == Mistake(tmp_path / "good.rs", Path("src/endpoint.rs"), ("E0614: type",))
+    (tmp_path / "bad.rs").write_text("//@ in: src/endpoint.rs\n")
+    with pytest.raises(LabError, match=r"bad\.rs has to say"):
+        compile_fail.read(tmp_path)
+
+
+def test_those_of_the_project_belong_to_files_that_there_are() -> None:
+    mistakes = compile_fail.read(compile_fail.FOLDER)
+    assert len(mistakes) >= 12
+    for mistake in mistakes:
+        assert (paths.ROOT / mistake.parent).is_file(), mistake.name
+        assert "mistake)" in mistake.file.read_text(), mistake.name
