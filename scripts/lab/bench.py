@@ -10,6 +10,9 @@ fewer than all others at every size.
 Nor may it need more than two per cent more than tests/bench/instructions.json has for this kernel
 and these compilers (RECORD=1 writes it).
 
+Then times are compared, of transfers between two CPUs (throughput.py). They depend on the machine,
+and decide nothing.
+
 The results are kept as JSON in the folder ``bench`` of the cache, in a file for each revision
 and kernel:
 
@@ -29,6 +32,7 @@ and kernel:
                    no interrupt fell into), quiet (the number of these), all (instructions per
                    pair of each repetition, in their order)
     ring_wins      whether the ring's median is the least at every size
+    throughput     how the times of transfers compare: throughput.py
 
 Two peers are no rivals. "floor" is a device of tests/peers that copies to and from one buffer, and
 does nothing else: what a device costs more than that is its own. "null" is write(2) to and read(2)
@@ -47,7 +51,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lab import cargo, decode, instructions, lane, logs, module, paths, toolchain, verdict
+from lab import (
+    cargo,
+    decode,
+    instructions,
+    lane,
+    logs,
+    module,
+    paths,
+    throughput,
+    toolchain,
+    verdict,
+)
 from lab.boot import boot
 from lab.clean import PRODUCT
 from lab.errors import Exit, LabError, UsageError
@@ -65,7 +80,7 @@ RIVALS = ("pipe", "unix", "kfifo")
 # Modules of tests/peers.
 MODULES = ("ringdev_floor", "ringdev_kfifo")
 PROGRAM = "ringdev-bench"
-SECONDS = 300.0
+SECONDS = 600.0
 
 # A figure rests on at least so many repetitions without an interrupt ...
 QUIET_MIN = 5
@@ -111,12 +126,23 @@ def main(argv: list[str]) -> int:
     if os.environ.get("LANE", "plain") not in ("", "plain"):
         raise UsageError("make bench measures the plain lane alone: what a debug kernel checks"
                          " costs more than what it checks")  # fmt: skip
+    timing = lane.prepare("plain")
     # Whatever else works on this host: only TCG counts instructions.
-    where = replace(lane.prepare("plain"), accel="tcg")
-    report = measure(where)
+    where = replace(timing, accel="tcg")
+    say("counting instructions")
+    report = measure(where, "instructions", counting=True)
     costs = read_costs(report)
     results = describe(where, report, costs)
     print("Instructions per write(2) and read(2):", table(costs), notes(results, costs), sep="\n\n")
+
+    say("timing transfers between two CPUs")
+    times = measure(timing, "throughput", counting=False)
+    sizes = throughput.read(times)
+    print(f"\nTime by that of the ring, two threads on two CPUs ({timing.accel}):")
+    print("", throughput.table(sizes), "", throughput.latencies(times), sep="\n")
+    for sentence in throughput.troubles(sizes):
+        say(sentence)
+    results["throughput"] = {"accel": timing.accel, **throughput.describe(times)}
     print(f"\nresults: {keep(results)}")
     lost = defeats(costs) + compare(where, costs, record=bool(os.environ.get("RECORD")))
     for sentence in lost:
@@ -139,20 +165,19 @@ def compare(where: Lane, costs: Costs, *, record: bool) -> list[str]:
     return instructions.rises(recorded, medians)
 
 
-def measure(where: Lane) -> Mapping[str, Any]:
-    """Runs the program in a guest and returns what it reports."""
+def measure(where: Lane, what: str, *, counting: bool) -> Mapping[str, Any]:
+    """Runs the program in a guest, ``counting`` or with two CPUs, and returns what it reports."""
     programs = cargo.guest_programs(toolchain.find(want={"guest"}), PROGRAM)
     peers = module.build_external(paths.ROOT / "tests/peers", where.kernel, where.tools)
     task = Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),
         other_modules=tuple(peers / f"{name}.ko" for name in MODULES),
-        command=" && ".join([*(f"insmod /lib/{name}.ko" for name in MODULES), PROGRAM]),
+        command=" && ".join([*(f"insmod /lib/{name}.ko" for name in MODULES), f"{PROGRAM} {what}"]),
         programs={PROGRAM: programs[PROGRAM]},
     )
-    machine = replace(where.machine(task.append()), icount=True)
+    machine = replace(where.machine(task.append()), icount=counting)
     log = logs.new("plain-bench")
-    say(f"counting instructions in a guest (log: {log})")
     outcome = boot(machine, task, where.limits(SECONDS), log)
     judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
     if judged.code is not Exit.PASSED:

@@ -11,10 +11,13 @@
 //!
 //! Whether bytes come back as they were written is looked at between the repetitions, and for as
 //! many bytes as a peer holds before the first.
+//!
+//! `ringdev-bench throughput` compares in time, with two CPUs: see `throughput.rs`.
 
 mod clock;
 mod interrupts;
 mod peer;
+mod throughput;
 
 use std::error::Error;
 use std::fs;
@@ -88,7 +91,16 @@ struct Repetition {
 struct Buffer([u8; SIZE_MAX]);
 
 fn main() -> ExitCode {
-    match run() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let report = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] | ["instructions"] => run(),
+        ["throughput"] => throughput::run(),
+        _ => {
+            eprintln!("usage: ringdev-bench [instructions | throughput]");
+            return ExitCode::FAILURE;
+        }
+    };
+    match report {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS

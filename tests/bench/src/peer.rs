@@ -4,7 +4,8 @@
 
 use std::fmt::{self, Display};
 
-use rustix::fd::{AsFd, OwnedFd};
+use ringdev::{Control, Create, Ring, RingName};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::{Errno, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
@@ -86,6 +87,38 @@ impl Peer {
             writer,
             reader,
         })
+    }
+
+    /// Opens another peer of the kind, where there can be several.
+    pub fn open_other(kind: Kind) -> Result<Self, String> {
+        if kind != Kind::Ring {
+            return Self::open(kind);
+        }
+        let other = || -> std::io::Result<Self> {
+            let name: RingName = "bench".parse().map_err(std::io::Error::other)?;
+            let ring = Create::new(name.clone()).capacity(CAPACITY as u64);
+            match Control::open()?.create(&ring) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error)?,
+                _ => {}
+            }
+            let open = |write: bool| Ring::options().read(!write).write(write).open(&name);
+            Ok(Self {
+                kind,
+                writer: open(true)?.into(),
+                reader: open(false)?.into(),
+            })
+        };
+        other().map_err(|error| format!("{kind} cannot be had twice: {error}"))
+    }
+
+    /// The end that is written to.
+    pub fn writer(&self) -> BorrowedFd<'_> {
+        self.writer.as_fd()
+    }
+
+    /// The end that is read from.
+    pub fn reader(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
     }
 
     /// Whether a read gives back what was written.
