@@ -59,8 +59,10 @@ from lab import (
     logs,
     module,
     paths,
+    performance,
     throughput,
     toolchain,
+    units,
     verdict,
 )
 from lab.boot import boot
@@ -72,7 +74,6 @@ from lab.report import say
 from lab.task import Task
 
 SCHEMA = 1
-KIB = 1024
 WIDTH = 90
 SIZES = (16, 64, 256, 1024, 4096, 65536)
 PEERS = ("ring", "pipe", "unix", "kfifo", "floor", "null")
@@ -143,8 +144,12 @@ def main(argv: list[str]) -> int:
     for sentence in throughput.troubles(sizes):
         say(sentence)
     results["throughput"] = {"accel": timing.accel, **throughput.describe(times)}
-    print(f"\nresults: {keep(results)}")
-    lost = defeats(costs) + compare(where, costs, record=bool(os.environ.get("RECORD")))
+    print(f"\nresults: {(kept := keep(results))}")
+    record = bool(os.environ.get("RECORD"))
+    lost = defeats(costs) + compare(where, costs, record=record)
+    if record:
+        performance.write(results, kept, toolchain.find(want={"lab-tests"}))
+        say(f"written: {performance.FOLDER.relative_to(paths.ROOT)}")
     for sentence in lost:
         say(sentence)
     return Exit.TESTS_FAILED if lost else Exit.PASSED
@@ -235,7 +240,7 @@ def interrupted(costs: Costs) -> float:
 def defeats(costs: Costs) -> list[str]:
     """Returns a sentence for each size and rival where the ring does not need fewer."""
     return [
-        f"at {_bytes(size)} the ring needs {costs[size, 'ring'].median:.0f} instructions, not"
+        f"at {units.size(size)} the ring needs {costs[size, 'ring'].median:.0f} instructions, not"
         f" fewer than the {costs[size, rival].median:.0f} of {rival}"
         for size in SIZES
         for rival in RIVALS
@@ -286,7 +291,7 @@ def table(costs: Costs) -> str:
         figures = [f"{medians[peer]:,.0f}" for peer in PEERS]
         ratios = [f"{medians['ring'] / medians[rival]:.3f}" for rival in RIVALS]
         above = f"{medians['ring'] - medians['floor']:.0f}"
-        rows.append((_bytes(size), *figures, *ratios, above))
+        rows.append((units.size(size), *figures, *ratios, above))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
@@ -295,7 +300,8 @@ def notes(results: Mapping[str, Any], costs: Costs) -> str:
     """Returns what one has to know to read the figures."""
     counted, passed = (results["calibration"][key] for key in ("instructions", "nanoseconds"))
     share = results["interrupted"]
-    capacity = ", ".join(f"{peer} {held // KIB} KiB" for peer, held in results["capacity"].items())
+    holds = results["capacity"].items()
+    capacity = ", ".join(f"{peer} {units.size(held)}" for peer, held in holds)
     mitigations = ", ".join(f"{name} ({state})" for name, state in results["mitigations"].items())
     repetitions = sum(len(cost.all) for cost in costs.values())
     disturbed = repetitions - sum(cost.quiet for cost in costs.values())
@@ -337,7 +343,3 @@ def _first_line(command: Sequence[str]) -> str:
     except OSError:
         return ""
     return run.stdout.partition("\n")[0] if run.returncode == 0 else ""
-
-
-def _bytes(size: int) -> str:
-    return f"{size} B" if size < KIB else f"{size // KIB} KiB"

@@ -27,14 +27,14 @@ SECONDS = 300
 REQUIREMENTS = paths.ROOT / "scripts/requirements.txt"
 
 
-def python(tc: Toolchain) -> Path:
-    """Returns a Python that has the tools of scripts/requirements.txt; makes it if need be."""
-    made_from = REQUIREMENTS.read_bytes() + f"{sys.version} {sys.executable}".encode()
+def python(tc: Toolchain, requirements: Path = REQUIREMENTS) -> Path:
+    """Returns a Python that has what the file asks for; makes it if need be."""
+    made_from = requirements.read_bytes() + f"{sys.version} {sys.executable}".encode()
     home = paths.cache() / "tools" / f"python-{hashlib.sha256(made_from).hexdigest()[:12]}"
     stamp = home / "complete"
     with paths.locked(home.with_suffix(".lock"), "the Python tools") as lock:
         if not stamp.exists():
-            say("fetching ruff, mypy and pytest into the cache, once")
+            say(f"fetching the Python tools of {requirements.name} into the cache, once")
             # Virtual environments know their own path, so it is made in place.
             shutil.rmtree(home, ignore_errors=True)
             log = paths.cache() / "logs/python-tools.log"
@@ -44,7 +44,7 @@ def python(tc: Toolchain) -> Path:
                 for step in (
                     [str(tc.tool("venv")), "-m", "venv", str(home)],
                     [str(own), "-m", "pip", "install", "--quiet", "--requirement",
-                     str(REQUIREMENTS)],
+                     str(requirements)],
                 ):  # fmt: skip
                     if command.run(step, env=tc.env(), log=output, lock=lock):
                         raise HostNotFit(f"the Python tools cannot be had:\n{tail(log)}")

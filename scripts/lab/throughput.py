@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from lab import units
+
 RING = "ring"
 CONTROL = "again"
 RIVALS = ("pipe", "unix", "kfifo")
@@ -23,7 +25,6 @@ TOLERANCE = 0.03
 CONFIDENCE = 0.95
 # Of round trips, in per mille.
 QUANTILES = (500, 990, 999)
-KIB = 1024
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def table(sizes: Sequence[Size]) -> str:
     for each in sizes:
         figures = [str(each.ratios[peer]) if each.is_good else "-" for peer in RIVALS]
         waits = f"{each.waits[RING]:.3f}" if each.is_good else "-"
-        rows.append((_bytes(each.size), *figures, str(each.control), waits))
+        rows.append((units.size(each.size), *figures, str(each.control), waits))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
@@ -140,7 +141,7 @@ def table(sizes: Sequence[Size]) -> str:
 def troubles(sizes: Sequence[Size]) -> list[str]:
     """Returns a sentence for each size that has no figures."""
     return [
-        f"at {_bytes(each.size)} the ring differs from itself, by {each.control}: no figures"
+        f"at {units.size(each.size)} the ring differs from itself, by {each.control}: no figures"
         for each in sizes
         if not each.is_good
     ]
@@ -156,10 +157,3 @@ def latencies(report: Mapping[str, Any]) -> str:
         rows.append((each["peer"], *(f"{own[mille] / base[mille]:.2f}" for mille in QUANTILES)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
-
-
-def _bytes(size: int) -> str:
-    for unit, name in ((KIB * KIB, "MiB"), (KIB, "KiB")):
-        if size >= unit:
-            return f"{size // unit} {name}"
-    return f"{size} B"
