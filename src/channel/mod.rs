@@ -97,12 +97,23 @@ const SHARED: u64 = 0;
 impl Words for Mirror {
     #[inline]
     fn load(&self, offset: usize) -> u64 {
-        self.load_word(offset)
+        let [word] = self.load_words(offset);
+        word
     }
 
     #[inline]
     fn store(&self, offset: usize, word: u64) {
-        self.store_word(offset, word);
+        self.store_words(offset, [word]);
+    }
+
+    #[inline]
+    fn load_all<const N: usize>(&self, offset: usize) -> [u64; N] {
+        self.load_words(offset)
+    }
+
+    #[inline]
+    fn store_all<const N: usize>(&self, offset: usize, words: [u64; N]) {
+        self.store_words(offset, words);
     }
 }
 
@@ -188,8 +199,7 @@ pub(crate) struct Channel {
     /// What events call it.
     label: Label,
     attributes: Attributes,
-    /// They are those of a pipe that persists: what the shortest ways are for.
-    is_pipe: bool,
+    shortest: Shortest,
     positions: Positions,
     #[pin]
     producer: Mutex<Writing>,
@@ -212,6 +222,30 @@ pub(crate) struct Channel {
     /// It has no name any more: nothing can be written, and what is there is the last.
     destroyed: AtomicFlag,
     next_cursor: Atomic<u64>,
+}
+
+/// What there is a shortest way for: rings whose readers compete, whose writers wait, and which
+/// persist. Looked at in every call, and therefore one byte that is compared as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shortest {
+    /// Nothing; the ring is another one.
+    No,
+    Stream,
+    Record,
+}
+
+impl Shortest {
+    fn of(attributes: Attributes) -> Self {
+        const RECORDS: Attributes = Attributes {
+            framing: Framing::Record,
+            ..Attributes::STREAM
+        };
+        match attributes {
+            Attributes::STREAM => Self::Stream,
+            RECORDS => Self::Record,
+            _ => Self::No,
+        }
+    }
 }
 
 /// Where a cursor may be moved to.
@@ -293,11 +327,11 @@ impl Channel {
             list: KVec::new(),
             departed: Received::default(),
         };
-        let is_pipe = attributes == Attributes::STREAM;
+        let shortest = Shortest::of(attributes);
         Ok(pin_init!(Self {
             label,
             attributes,
-            is_pipe,
+            shortest,
             positions: Positions::new(capacity, START),
             producer <- new_mutex!(Writing { core, data, refused: false }, "ringdev_producer"),
             shared,

@@ -7,6 +7,7 @@ use super::{
     watermark::Readiness,
     Channel,
     Reader,
+    Shortest,
     COPY_MAX,
     FAULTS_MAX, //
 };
@@ -90,7 +91,7 @@ impl Channel {
         to: &mut impl Destination,
     ) -> Option<usize> {
         let most = to.remaining();
-        if !self.is_pipe || most.wrapping_sub(1) >= COPY_MAX {
+        if self.shortest != Shortest::Stream || most.wrapping_sub(1) >= COPY_MAX {
             return None;
         }
         let view = View {

@@ -5,6 +5,7 @@
 use super::{
     progress,
     Channel,
+    Shortest,
     Writing,
     COPY_MAX,
     FAULTS_MAX, //
@@ -37,8 +38,40 @@ impl Channel {
     /// wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
     /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
     /// nobody is left to read, and `ENODEV` when the ring was destroyed.
+    /// The same for a record.
+    #[inline]
+    fn write_record_at_once(&self, from: &mut impl Source) -> Option<usize> {
+        let len = from.remaining();
+        if self.shortest != Shortest::Record || len.wrapping_sub(1) >= COPY_MAX {
+            return None;
+        }
+        // CAST: At most `COPY_MAX`.
+        let length = len as u32;
+        let mut producer = self.producer.lock();
+        let writing = &mut *producer;
+        if writing.refused || len > writing.core.capacity().max_record() {
+            return None;
+        }
+        let slot = writing.core.reserve_record(&self.positions, length)?;
+        let span = slot.payload();
+        let copied = from.copy_to(writing.data.area(span.offset, span.len));
+        if copied < len {
+            from.rewind(copied);
+            return None;
+        }
+        let published = slot.publish(&*writing.data, clock::monotonic_ns());
+        drop(producer);
+        trace::write(&self.label, published.before, len, 1);
+        ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+        ring::pass_on_to_writer(&self.positions, &self.writers);
+        Some(len)
+    }
+
     #[inline(never)]
     pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
+        if let Some(written) = self.write_record_at_once(from) {
+            return Ok(written);
+        }
         let mut written = 0;
         let result = match self.attributes.framing {
             Framing::Stream => self.write_stream(from, waiting, &mut written),
@@ -59,7 +92,7 @@ impl Channel {
     #[inline]
     pub(crate) fn write_at_once(&self, from: &mut impl Source) -> Option<usize> {
         let len = from.remaining();
-        if !self.is_pipe || len > COPY_MAX {
+        if self.shortest != Shortest::Stream || len > COPY_MAX {
             return None;
         }
         let mut producer = self.producer.lock();

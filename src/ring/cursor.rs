@@ -199,7 +199,7 @@ impl Cursor {
     /// Adds to `found` the records behind it that fit into `most` bytes.
     fn extend(&self, found: &mut Found, words: &impl Words, most: usize) {
         while found.end != self.head_seen {
-            let length = Header::load(words, self.capacity.offset(found.end)).length;
+            let length = Header::load_length(words, self.capacity.offset(found.end));
             let end = found.end.wrapping_add(Header::stored(length));
             // The records before it, and it without the padding behind it.
             // CAST: Both are at most a few times the capacity.

@@ -110,8 +110,8 @@ impl Producer {
             let step = match self.attributes.framing {
                 Framing::Stream => (bytes - self.free()) as u64,
                 Framing::Record => {
-                    let oldest = Header::load(words, self.capacity.offset(self.tail_seen));
-                    Header::stored(oldest.length)
+                    let oldest = self.capacity.offset(self.tail_seen);
+                    Header::stored(Header::load_length(words, oldest))
                 }
             };
             // INVARIANT: The tail stays at or below the head: between them are whole records.

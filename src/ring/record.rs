@@ -16,7 +16,23 @@ pub(crate) trait Words {
 
     /// Changes the word at `offset`, if there is one.
     fn store(&self, offset: usize, word: u64);
+
+    /// The words from `offset` on, each as [`Words::load`] has it.
+    #[inline]
+    fn load_all<const N: usize>(&self, offset: usize) -> [u64; N] {
+        core::array::from_fn(|index| self.load(offset + index * WORD))
+    }
+
+    /// Changes the words from `offset` on, each as [`Words::store`] does.
+    #[inline]
+    fn store_all<const N: usize>(&self, offset: usize, words: [u64; N]) {
+        for (index, word) in words.into_iter().enumerate() {
+            self.store(offset + index * WORD, word);
+        }
+    }
 }
+
+const WORD: usize = size_of::<u64>();
 
 /// What precedes the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +62,27 @@ impl Header {
     /// The header at `offset`.
     #[inline]
     pub(super) fn load(words: &impl Words, offset: usize) -> Self {
-        let [a, b, c, d, ..] = words.load(offset).to_ne_bytes();
+        let [first, sequence, timestamp] = words.load_all(offset);
         Self {
-            length: u32::from_ne_bytes([a, b, c, d]),
-            sequence: words.load(offset + 8),
-            timestamp: words.load(offset + 16),
+            length: length_of(first),
+            sequence,
+            timestamp,
         }
+    }
+
+    /// The length in the header at `offset`.
+    #[inline]
+    pub(super) fn load_length(words: &impl Words, offset: usize) -> u32 {
+        length_of(words.load(offset))
     }
 
     /// Puts the header to `offset`: every byte of it, whatever lay there before.
     #[inline]
     pub(super) fn store(&self, words: &impl Words, offset: usize) {
-        words.store(offset, self.first_word());
-        words.store(offset + 8, self.sequence);
-        words.store(offset + 16, self.timestamp);
-        words.store(offset + 24, 0);
+        words.store_all(
+            offset,
+            [self.first_word(), self.sequence, self.timestamp, 0],
+        );
     }
 
     /// The header as bytes, with `lost` records before it.
@@ -79,6 +101,13 @@ impl Header {
         let [a, b, c, d] = self.length.to_ne_bytes();
         u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0])
     }
+}
+
+/// The length in the first word of a header.
+#[inline]
+fn length_of(first_word: u64) -> u32 {
+    let [a, b, c, d, ..] = first_word.to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
 }
 
 #[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]

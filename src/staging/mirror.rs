@@ -19,11 +19,7 @@ use kernel::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    prelude::*, //
 };
 
 /// Zeroed pages of our own, listed twice.
@@ -145,31 +141,42 @@ impl Mirror {
 }
 
 impl Mirror {
-    /// The word at `offset`; `None` if it is not all within the mappings, or not aligned.
+    /// The `N` words from `offset` on; `None` if they are not all within the mappings, or not
+    /// aligned. Otherwise they are valid for reads and writes for as long as `self` is borrowed.
     #[inline]
-    fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
-        let area = self.area(offset, size_of::<u64>());
-        if area.len() < size_of::<u64>() || offset % align_of::<u64>() != 0 {
+    fn words<const N: usize>(&self, offset: usize) -> Option<*mut u64> {
+        let len = N * size_of::<u64>();
+        let area = self.area(offset, len);
+        // The mapping is page-aligned.
+        if area.len() < len || offset % align_of::<u64>() != 0 {
             return None;
         }
-        // SAFETY: By the type invariant of `Area` the eight bytes are mapped and writable for as
-        // long as `self` is borrowed; the mapping is page-aligned, so they are aligned. Others that
-        // use the bytes at the same time are functions of C that copy, or come by here, too; what
-        // they see then is unspecified bytes, by the type invariant of `Mirror`.
-        Some(unsafe { Atomic::from_ptr(area.as_ptr().cast()) })
+        Some(area.as_ptr().cast())
     }
 
-    /// Loads the aligned word at `offset` (`READ_ONCE()`). 0 if there is none.
+    /// Loads the aligned words from `offset` on, each at once (`READ_ONCE()`). 0 if they are not
+    /// there.
+    ///
+    /// Not by `Atomic`, whose loads are calls of C: a batch of records looks at a word for each.
     #[inline]
-    pub(crate) fn load_word(&self, offset: usize) -> u64 {
-        self.word(offset).map_or(0, |word| word.load(Relaxed))
+    pub(crate) fn load_words<const N: usize>(&self, offset: usize) -> [u64; N] {
+        let Some(words) = self.words::<N>(offset) else {
+            return [0; N];
+        };
+        // SAFETY: By `words` that many aligned words are mapped. Others that use the bytes at the
+        // same time are functions of C that copy, or volatile accesses as this; what is seen then
+        // is unspecified bytes, by the type invariant of `Mirror`.
+        core::array::from_fn(|index| unsafe { words.add(index).read_volatile() })
     }
 
-    /// Stores to the aligned word at `offset`, if there is one (`WRITE_ONCE()`).
+    /// Stores the aligned words from `offset` on, each at once (`WRITE_ONCE()`), if they are there.
     #[inline]
-    pub(crate) fn store_word(&self, offset: usize, value: u64) {
-        if let Some(word) = self.word(offset) {
-            word.store(value, Relaxed);
+    pub(crate) fn store_words<const N: usize>(&self, offset: usize, values: [u64; N]) {
+        if let Some(words) = self.words::<N>(offset) {
+            for (index, value) in values.into_iter().enumerate() {
+                // SAFETY: As for `load_words`.
+                unsafe { words.add(index).write_volatile(value) };
+            }
         }
     }
 

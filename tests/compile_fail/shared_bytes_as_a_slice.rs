@@ -12,7 +12,7 @@ use super::*;
 
 pub(super) fn first_byte(data: &Mirror) -> Option<u8> {
     #[cfg(not(mistake))]
-    let bytes: &[u8] = &data.load_word(0).to_ne_bytes();
+    let bytes: &[u8] = &data.load_words::<1>(0)[0].to_ne_bytes();
     #[cfg(mistake)]
     let bytes: &[u8] = &data.area(0, 8);
     bytes.first().copied()
