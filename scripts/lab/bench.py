@@ -31,6 +31,8 @@ and kernel:
                    minimum, median and maximum (instructions per pair, over the repetitions that
                    no interrupt fell into), quiet (the number of these), all (instructions per
                    pair of each repetition, in their order)
+    batches        the same for messages that are written one by one and read 32 at once: by
+                   message; "records" is a ring with records, whose reader gets their headers
     ring_wins      whether the ring's median is the least at every size
     throughput     how the times of transfers compare: throughput.py
 
@@ -133,8 +135,12 @@ def main(argv: list[str]) -> int:
     say("counting instructions")
     report = measure(where, "instructions", counting=True)
     costs = read_costs(report)
+    batches = [_cost(series) for series in report["batches"]]
     results = describe(where, report, costs)
-    print("Instructions per write(2) and read(2):", table(costs), notes(results, costs), sep="\n\n")
+    results["batches"] = [asdict(batch) for batch in batches]
+    print("Instructions per write(2) and read(2):", table(costs), sep="\n\n")
+    print("\nPer message of 64 B, when 32 are written one by one and read at once:", "", sep="\n")
+    print(batch_table(batches), "", notes(results, costs), sep="\n")
 
     say("timing transfers between two CPUs")
     times = measure(timing, "throughput", counting=False)
@@ -292,6 +298,14 @@ def table(costs: Costs) -> str:
         ratios = [f"{medians['ring'] / medians[rival]:.3f}" for rival in RIVALS]
         above = f"{medians['ring'] - medians['floor']:.0f}"
         rows.append((units.size(size), *figures, *ratios, above))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+
+
+def batch_table(batches: Sequence[Cost]) -> str:
+    """Returns what a message costs that is read in a batch, aligned: a row for each peer."""
+    rows = [("through", "instructions")]
+    rows += [(batch.peer, f"{batch.median:,.0f}") for batch in batches]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 

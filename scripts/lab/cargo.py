@@ -49,7 +49,9 @@ class Flavour:
 def flavours(tc: Toolchain) -> list[Flavour]:
     """Returns the ways to run the tests: those of the tools, and of the core in several ways."""
     return [
-        Flavour("tools", "tools", ("--all-features",), packages=(CLIENT, "ringctl")),
+        Flavour(
+            "tools", "tools", ("--all-features",), packages=(CLIENT, "ringctl", "ringdev-bench")
+        ),
         Flavour("core", "core"),
         Flavour(
             "core, AddressSanitizer",

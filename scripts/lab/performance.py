@@ -40,6 +40,7 @@ def render(results: Mapping[str, Any]) -> dict[str, str]:
     return {
         "setting.rst": HEAD + _setting(results),
         "instructions.rst": HEAD + _instructions(results["costs"]),
+        "batches.rst": HEAD + _batches(results["batches"]),
         "throughput.rst": HEAD + _throughput(results["throughput"]),
     }
 
@@ -66,6 +67,12 @@ def _instructions(costs: Sequence[Mapping[str, Any]]) -> str:
                 *(f"{ring / medians[size, rival]:.3f}" for rival in ("pipe", "unix")),
             ]
         )
+    return table(rows)
+
+
+def _batches(batches: Sequence[Mapping[str, Any]]) -> str:
+    rows = [["through", "instructions"]]
+    rows += [[each["peer"], f"{each['median']:,.0f}"] for each in batches]
     return table(rows)
 
 

@@ -65,6 +65,7 @@ def times() -> Report:
 def report() -> Report:
     return {
         **times(),
+        "batches": [series(peer, 64, 500) for peer in ("records", "ring", "pipe", "unix")],
         "clocksource": "tsc",
         "calibration": {"instructions": 2_000_000, "nanoseconds": 2_000_081},
         "vulnerabilities": {
@@ -206,6 +207,14 @@ def test_the_table_has_a_row_for_each_size_and_its_columns_are_aligned() -> None
     assert [line.split()[:2] for line in lines[1:]] == [
         ["16", "B"], ["64", "B"], ["256", "B"], ["1", "KiB"], ["4", "KiB"], ["64", "KiB"],
     ]  # fmt: skip
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_the_batches_have_a_row_each() -> None:
+    batches = [bench._cost(each) for each in report()["batches"]]
+    lines = bench.batch_table(batches).splitlines()
+    assert [line.split() for line in lines[:2]] == [["through", "instructions"], ["records", "500"]]
+    assert len(lines) == 5
     assert len({len(line) for line in lines}) == 1
 
 

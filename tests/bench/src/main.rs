@@ -14,6 +14,7 @@
 //!
 //! `ringdev-bench throughput` compares in time, with two CPUs: see `throughput.rs`.
 
+mod batch;
 mod clock;
 mod interrupts;
 mod peer;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
+use batch::{BATCH_MAX, Batch, MESSAGE, MESSAGES};
 use interrupts::Interrupts;
 use peer::{Kind, Peer, pattern};
 
@@ -131,6 +133,7 @@ fn run() -> Result<Value, Box<dyn Error>> {
         "vulnerabilities": vulnerabilities()?,
         "holds": holds,
         "series": measure(&peers)?.iter().map(Series::to_json).collect::<Vec<_>>(),
+        "batches": measure_batches()?,
     }))
 }
 
@@ -166,6 +169,45 @@ fn measure(peers: &[Peer]) -> Result<Vec<Series>, Box<dyn Error>> {
         }
     }
     Ok(all.into_iter().map(|(_, series)| series).collect())
+}
+
+/// Measures messages that are written one by one and read in batches.
+fn measure_batches() -> Result<Vec<Value>, Box<dyn Error>> {
+    const RUNS: u32 = 12;
+    let mut interrupts = Interrupts::open()?;
+    let mut out = [0; MESSAGE];
+    let mut back = Box::new([0; BATCH_MAX]);
+    let batches = Batch::all()?;
+    let mut all: Vec<(Vec<u64>, Vec<u64>)> = vec![Default::default(); batches.len()];
+    for round in 0..=ROUNDS {
+        for (batch, (instructions, interrupted)) in batches.iter().zip(&mut all) {
+            pattern(round, &mut out);
+            back.fill(0);
+            let before = interrupts.count()?;
+            let mut whole = true;
+            let spent = time(RUNS, || whole &= batch.run(&out, &mut back));
+            let after = interrupts.count()?;
+            if !whole || !batch.is_intact(&out, &back) {
+                return Err(format!("a batch of {} came back otherwise", batch.name).into());
+            }
+            if round > 0 {
+                instructions.push(spent);
+                interrupted.push(after - before);
+            }
+        }
+    }
+    let to_json = |(batch, (instructions, interrupts)): (Batch, (Vec<u64>, Vec<u64>))| {
+        json!({
+            "peer": batch.name,
+            "size": MESSAGE,
+            // What counts is a message.
+            "pairs": RUNS as usize * MESSAGES,
+            "overhead": overhead(RUNS),
+            "instructions": instructions,
+            "interrupts": interrupts,
+        })
+    };
+    Ok(batches.into_iter().zip(all).map(to_json).collect())
 }
 
 /// What a repetition needs.

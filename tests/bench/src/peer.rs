@@ -3,8 +3,9 @@
 //! What is measured: ways to hand bytes from a write(2) to a read(2).
 
 use std::fmt::{self, Display};
+use std::io;
 
-use ringdev::{Control, Create, Ring, RingName};
+use ringdev::{Control, Create, Framing, Ring, RingName};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::{Errno, read, write};
@@ -94,13 +95,9 @@ impl Peer {
         if kind != Kind::Ring {
             return Self::open(kind);
         }
-        let other = || -> std::io::Result<Self> {
-            let name: RingName = "bench".parse().map_err(std::io::Error::other)?;
-            let ring = Create::new(name.clone()).capacity(CAPACITY as u64);
-            match Control::open()?.create(&ring) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error)?,
-                _ => {}
-            }
+        let other = || -> io::Result<Self> {
+            let name = "bench".parse().map_err(io::Error::other)?;
+            create_ring(&name, Framing::Stream)?;
             let open = |write: bool| Ring::options().read(!write).write(write).open(&name);
             Ok(Self {
                 kind,
@@ -172,6 +169,17 @@ impl Peer {
             return Err(format!("{kind} holds {held} bytes, not {CAPACITY}"));
         }
         Ok(held)
+    }
+}
+
+/// Sees to it that there is a ring of this name, with the capacity that all peers have.
+pub fn create_ring(name: &RingName, framing: Framing) -> io::Result<()> {
+    let ring = Create::new(name.clone())
+        .framing(framing)
+        .capacity(CAPACITY as u64);
+    match Control::open()?.create(&ring) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
     }
 }
 
