@@ -689,8 +689,7 @@ impl Model {
         };
         let span = found.span();
         let bytes = self.data.get(span.offset, span.len);
-        let mut sequence = first;
-        for record in &fitting {
+        for (sequence, record) in (first..).zip(&fitting) {
             let header = Header {
                 length: record.length,
                 sequence,
@@ -713,7 +712,6 @@ impl Model {
                 payload[..expected.len()] == expected,
                 "not what was written"
             );
-            sequence += 1;
         }
         let last = fitting.last().unwrap();
         let len = last.position - position + (Header::SIZE as u64) + u64::from(last.length);
