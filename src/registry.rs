@@ -133,6 +133,18 @@ struct Rings {
     next_id: u64,
 }
 
+impl Rings {
+    /// The ring of that name. `ENOENT` if there is none.
+    fn by_name(&self, name: Name) -> Result<Arc<Ring>> {
+        self.first(|ring| ring.identity.name == name).ok_or(ENOENT)
+    }
+
+    fn first(&self, is_meant: impl Fn(&Ring) -> bool) -> Option<Arc<Ring>> {
+        let found = self.list.iter().find(|named| is_meant(&named.ring));
+        found.map(|named| named.ring.clone())
+    }
+}
+
 /// All rings that have a name.
 #[pin_data]
 pub(crate) struct Registry {
@@ -252,26 +264,22 @@ impl Registry {
 
     /// The ring of that name. `ENOENT` if there is none.
     pub(crate) fn find(&self, name: Name) -> Result<Arc<Ring>> {
-        self.first(|ring| ring.identity.name == name).ok_or(ENOENT)
+        self.rings.lock().by_name(name)
     }
 
     /// The first ring that has the number `id` or a larger one. `ENODATA` if there is none.
     pub(crate) fn next(&self, id: u64) -> Result<Arc<Ring>> {
-        self.first(|ring| ring.identity.id >= id).ok_or(ENODATA)
-    }
-
-    fn first(&self, is_meant: impl Fn(&Ring) -> bool) -> Option<Arc<Ring>> {
         let rings = self.rings.lock();
-        let found = rings.list.iter().find(|named| is_meant(&named.ring));
-        found.map(|named| named.ring.clone())
+        rings.first(|ring| ring.identity.id >= id).ok_or(ENODATA)
     }
 
     /// Changes the capacity of a ring. `ENOENT`, `EBUSY` if the data do not fit, `EDQUOT`,
     /// `ENOMEM`.
     pub(crate) fn resize(&self, name: Name, capacity: Capacity) -> Result {
-        let ring = self.find(name)?;
-        // One at a time, so that charge and capacity stay what they are meanwhile.
-        let _rings = self.rings.lock();
+        // One at a time, so that charge and capacity stay what they are meanwhile, and the ring the
+        // one of that name.
+        let rings = self.rings.lock();
+        let ring = rings.by_name(name)?;
         let before = ring
             .charge
             .change(capacity.as_u64(), self.limits.max_user_bytes)?;
