@@ -9,6 +9,7 @@
 #include <linux/gfp.h>
 #include <linux/pagemap.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/uio.h>
@@ -61,6 +62,11 @@ kuid_t ringdev_make_kuid(struct user_namespace *from, uid_t uid)
 void ringdev_device_set_pm_not_required(struct device *dev)
 {
 	device_set_pm_not_required(dev);
+}
+
+bool ringdev_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
 }
 
 void ringdev_file_set_nowait(struct file *file)

@@ -24,6 +24,7 @@ gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid);
 kgid_t ringdev_make_kgid(struct user_namespace *from, gid_t gid);
 kuid_t ringdev_make_kuid(struct user_namespace *from, uid_t uid);
 void ringdev_device_set_pm_not_required(struct device *dev);
+bool ringdev_fatal_signal_pending(void);
 void ringdev_file_set_nowait(struct file *file);
 void ringdev_file_set_seekable(struct file *file);
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb);

@@ -37,7 +37,7 @@ impl Pages {
     /// Allocates `count` pages and charges them to the memory cgroup of the caller.
     ///
     /// May sleep. Rather fails than have the kernel kill somebody for memory, and says nothing in
-    /// the log if it fails.
+    /// the log if it fails. Who is killed meanwhile gets `EINTR`, and does not see it.
     fn new(count: usize) -> Result<Self> {
         let gfp = bindings::GFP_KERNEL_ACCOUNT
             | bindings::__GFP_ZERO
@@ -50,6 +50,10 @@ impl Pages {
             owned: 0,
         };
         for _ in 0..count {
+            // SAFETY: Looks at the current thread.
+            if unsafe { sys::ringdev_fatal_signal_pending() } {
+                return Err(EINTR);
+            }
             // SAFETY: Allocating pages has no preconditions; the flags allow sleeping.
             let page = unsafe { bindings::alloc_pages(gfp, 0) };
             if page.is_null() {

@@ -55,6 +55,7 @@ extern "C" {
         uid: bindings::uid_t,
     ) -> bindings::kuid_t;
     pub(super) fn ringdev_device_set_pm_not_required(dev: *mut bindings::device);
+    pub(super) fn ringdev_fatal_signal_pending() -> bool;
     pub(super) fn ringdev_file_set_nowait(file: *mut bindings::file);
     pub(super) fn ringdev_file_set_seekable(file: *mut bindings::file);
     pub(super) fn ringdev_kiocb_is_nowait(iocb: *const bindings::kiocb) -> bool;
