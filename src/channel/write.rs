@@ -130,11 +130,14 @@ impl Channel {
 
         while *written < end {
             let left = end - *written;
-            let most = left.min(COPY_MAX);
+            let mut most = left.min(COPY_MAX);
             let least = if whole { left } else { 1 };
-            if overwrites && from.fault_in(most) == 0 {
+            if overwrites {
                 // Nothing is given up for what cannot be read.
-                return Err(EFAULT);
+                most = from.fault_in(most);
+                if most == 0 {
+                    return Err(EFAULT);
+                }
             }
 
             let mut producer = self.producer.lock();

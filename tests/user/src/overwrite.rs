@@ -12,7 +12,7 @@ use crate::abi::{Header, stored};
 use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note, test};
-use crate::memory::Span;
+use crate::memory::{PAGE, Pages, Span};
 use crate::random::Random;
 use crate::stream::{assert_pattern, pattern};
 use crate::task::{Call, Process, Task};
@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     test!(overwrite_counts_exactly_what_was_lost),
     test!(overwrite_of_what_was_read_loses_nothing),
     test!(overwrite_by_one_long_write_keeps_its_end),
+    test!(overwrite_gives_up_no_more_than_can_be_read),
     test!(overwrite_tells_in_the_header_what_is_missing_before_it),
     test!(overwrite_never_keeps_a_writer_waiting),
     test!(overwrite_goes_on_under_a_sleeping_reader),
@@ -159,6 +160,21 @@ fn overwrite_by_one_long_write_keeps_its_end() {
     assert_eq!(both.take(2 * SMALL), Ok(bytes[200_000 - SMALL..].to_vec()));
     assert_eq!(both.cursor().bytes_lost, 200_003 - SMALL as u64);
     assert_eq!(both.info().bytes_in, 200_003);
+}
+
+fn overwrite_gives_up_no_more_than_can_be_read() {
+    let kind = kinds().find(|kind| kind.is_stream()).expect("there is one");
+    let ring = Ring::small(kind);
+    let (reader, writer) = (ring.reader(), ring.writer());
+    writer.put(&[b'a'; SMALL]);
+    // Of all these bytes one is there; the other ones take no room.
+    let pages = Pages::map(1);
+    pages.put(PAGE - 1, b"b");
+    assert_eq!(writer.write_from(pages.span(PAGE - 1, 3000)), Ok(1));
+    assert_eq!(reader.cursor().bytes_lost, 1);
+    let read = reader.take_exactly(SMALL);
+    assert_eq!(read[..SMALL - 1], [b'a'; SMALL - 1]);
+    assert_eq!(read[SMALL - 1], b'b');
 }
 
 fn overwrite_tells_in_the_header_what_is_missing_before_it() {
