@@ -149,7 +149,7 @@ impl Channel {
             };
             let span = unread.span();
             let copied = to.copy_from(reading.data.area(span.offset, span.len));
-            if copied > 0 {
+            if copied == span.len {
                 match unread.release(copied) {
                     Ok(released) => {
                         if reading.gauged {
@@ -172,16 +172,21 @@ impl Channel {
                         continue;
                     }
                 }
+                if span.len < most {
+                    // There was no more.
+                    return Ok(());
+                }
             } else {
                 self.unlock(reader, cursor, before);
-            }
-
-            if copied < span.len {
+                // From the start again: a page that is gone for a moment, as after a fork(2) of
+                // another thread, ends no read in the middle of what somebody has written. Memory
+                // that ends there does.
+                to.rewind(copied);
                 faults += 1;
-                self.fault_in_destination(reader, to, span.len - copied, faults)?;
-            } else if span.len < most {
-                // There was no more.
-                return Ok(());
+                let present = self.fault_in_destination(reader, to, span.len, faults)?;
+                if present < span.len {
+                    piece = present;
+                }
             }
         }
     }
@@ -329,7 +334,7 @@ impl Channel {
     }
 
     /// Makes the next `bytes` bytes present, for the `faults`th time in a row, and answers how many
-    /// can be written, if any.
+    /// of them can be written, if any.
     fn fault_in_destination(
         &self,
         reader: &Reader,
