@@ -76,7 +76,8 @@ use kernel::{
             Atomic,
             AtomicFlag,
             Full as FullOrder,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc,
         Mutex,
@@ -368,7 +369,8 @@ impl Channel {
         }
         if access.write {
             self.endpoints_writing.add(1, Relaxed);
-            self.was_written_to.store(true, Relaxed);
+            // Whoever sees that there was a writer sees it counted: `has_ended`.
+            self.was_written_to.store(true, Release);
         }
         Ok(reader)
     }
@@ -403,7 +405,7 @@ impl Channel {
             let mut cursors = self.cursors.lock();
             // The cursor first: from when it is in the list, the tail waits for it.
             // What was overwritten before it came it has not lost.
-            self.go_to_oldest(&producer, &reader, Place::first(0));
+            self.go_to_oldest(&producer, &reader, Place::first(0))?;
             // Somebody else may have been quicker.
             if cursors.list.push_within_capacity(reader.clone()).is_ok() {
                 return Ok(reader);
@@ -435,14 +437,17 @@ impl Channel {
 
     /// Puts a cursor where the oldest data are. What lies before `lost_up_to` and was not read
     /// counts as lost. With the locks of the writers and of the list held: the tail does not move.
-    fn go_to_oldest(&self, producer: &Writing, reader: &Reader, lost_up_to: Place) {
+    ///
+    /// `ESHUTDOWN` if the cursor was parted from the ring.
+    fn go_to_oldest(&self, producer: &Writing, reader: &Reader, lost_up_to: Place) -> Result {
         let oldest = self.oldest(producer);
-        let mut cursor = reader.cursor.lock();
+        let mut cursor = reader.lock()?;
         cursor.data = producer.data.clone();
         cursor.core.set_capacity(producer.core.capacity());
         let before = cursor.core.noticed();
         cursor.core.seek(self.view(reader), oldest, lost_up_to);
         self.unlock(reader, cursor, before);
+        Ok(())
     }
 
     /// Where the oldest data begin.
@@ -497,16 +502,13 @@ impl Channel {
         if self.attributes.delivery == Delivery::Shared {
             return Err(ESPIPE);
         }
-        if reader.evicted.load(Relaxed) {
-            return Err(ESHUTDOWN);
-        }
         let producer = self.producer.lock();
         let cursors = self.cursors.lock();
         match to {
-            Seek::Oldest => self.go_to_oldest(&producer, reader, self.oldest(&producer)),
+            Seek::Oldest => self.go_to_oldest(&producer, reader, self.oldest(&producer))?,
             Seek::Newest => {
                 let oldest = self.oldest(&producer);
-                let mut cursor = reader.cursor.lock();
+                let mut cursor = reader.lock()?;
                 let before = cursor.core.noticed();
                 cursor
                     .core
@@ -528,7 +530,8 @@ impl Channel {
         // With the lock held nobody is in the middle of a write that has looked before.
         let mut producer = self.producer.lock();
         producer.refused = true;
-        self.destroyed.store(true, Relaxed);
+        // Whoever sees it sees all that was written before: `has_ended`.
+        self.destroyed.store(true, Release);
         drop(producer);
         self.tell_everybody(&self.readers);
         self.tell_everybody(&self.writers);
