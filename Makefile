@@ -60,6 +60,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 # The lines from here on are printed by `make help`.
 #  LANE=plain|debug  run, test, debug: this lane alone
 #  ONLY=PATTERN      test: only tests whose name has PATTERN in it
+#  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
 #  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with

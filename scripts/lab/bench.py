@@ -36,9 +36,10 @@ and kernel:
     ring_wins      whether the ring's median is the least at every size
     throughput     how the times of transfers compare: throughput.py
 
-Two peers are no rivals. "floor" is a device of tests/peers that copies to and from one buffer, and
-does nothing else: what a device costs more than that is its own. "null" is write(2) to and read(2)
-from /dev/null, two system calls through the VFS that copy nothing.
+Three peers are no rivals. "twin" is the same driver in C, by the same design (tests/peers/twin):
+the ring to it is Rust to C. "floor" is a device of tests/peers that copies to and from one buffer,
+and does nothing else: what a device costs more than that is its own. "null" is write(2) to and
+read(2) from /dev/null, two system calls through the VFS that copy nothing.
 """
 
 import argparse
@@ -78,10 +79,13 @@ from lab.task import Task
 SCHEMA = 1
 WIDTH = 90
 SIZES = (16, 64, 256, 1024, 4096, 65536)
-PEERS = ("ring", "pipe", "unix", "kfifo", "floor", "null")
+PEERS = ("ring", "pipe", "unix", "kfifo", "twin", "floor", "null")
 RIVALS = ("pipe", "unix", "kfifo")
-# Modules of tests/peers.
-MODULES = ("ringdev_floor", "ringdev_kfifo")
+# Modules, by their folder.
+MODULES = {
+    "tests/peers": ("ringdev_floor", "ringdev_kfifo"),
+    "tests/peers/twin": ("ringdev_twin",),
+}
 PROGRAM = "ringdev-bench"
 SECONDS = 600.0
 
@@ -179,12 +183,16 @@ def compare(where: Lane, costs: Costs, *, record: bool) -> list[str]:
 def measure(where: Lane, what: str, *, counting: bool) -> Mapping[str, Any]:
     """Runs the program in a guest, ``counting`` or with two CPUs, and returns what it reports."""
     programs = cargo.guest_programs(toolchain.find(want={"guest"}), PROGRAM)
-    peers = module.build_external(paths.ROOT / "tests/peers", where.kernel, where.tools)
+    peers = [
+        module.build_external(paths.ROOT / folder, where.kernel, where.tools) / f"{name}.ko"
+        for folder, names in MODULES.items()
+        for name in names
+    ]
     task = Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),
-        other_modules=tuple(peers / f"{name}.ko" for name in MODULES),
-        command=" && ".join([*(f"insmod /lib/{name}.ko" for name in MODULES), f"{PROGRAM} {what}"]),
+        other_modules=tuple(peers),
+        command=" && ".join([*(f"insmod /lib/{peer.name}" for peer in peers), f"{PROGRAM} {what}"]),
         programs={PROGRAM: programs[PROGRAM]},
     )
     machine = replace(where.machine(task.append()), icount=counting)
@@ -291,11 +299,12 @@ def keep(results: Mapping[str, Any]) -> Path:
 
 def table(costs: Costs) -> str:
     """Returns the figures, aligned: a row for each size."""
-    rows = [("size", *PEERS, *(f"ring/{rival}" for rival in RIVALS), "ring-floor")]
+    others = (*RIVALS, "twin")
+    rows = [("size", *PEERS, *(f"ring/{other}" for other in others), "ring-floor")]
     for size in SIZES:
         medians = {peer: costs[size, peer].median for peer in PEERS}
         figures = [f"{medians[peer]:,.0f}" for peer in PEERS]
-        ratios = [f"{medians['ring'] / medians[rival]:.3f}" for rival in RIVALS]
+        ratios = [f"{medians['ring'] / medians[other]:.3f}" for other in others]
         above = f"{medians['ring'] - medians['floor']:.0f}"
         rows.append((units.size(size), *figures, *ratios, above))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -324,6 +333,7 @@ def notes(results: Mapping[str, Any], costs: Costs) -> str:
         f"Linux {results['kernel']}, plain lane, one CPU. Mitigations: {mitigations or 'none'}.",
         f"The kernel's Rust and the module by {results['rustc']}.",
         f"Capacity: {capacity}.",
+        "twin: the same driver in C.",
         "floor: a device that copies to and from one buffer, and nothing else. null: /dev/null.",
         f"A copy counts one instruction for 8 bytes (-cpu {results['cpu']}).",
         f"Medians of what no interrupt fell into; minimum and maximum differ by {spread:.3%}.",

@@ -56,7 +56,7 @@ def _setting(results: Mapping[str, Any]) -> str:
 def _instructions(costs: Sequence[Mapping[str, Any]]) -> str:
     peers = list(dict.fromkeys(each["peer"] for each in costs))
     medians = {(each["size"], each["peer"]): each["median"] for each in costs}
-    rows = [["size", *peers, "ring above the floor", "ring / pipe", "ring / unix"]]
+    rows = [["size", *peers, "ring above the floor", "ring / pipe", "ring / unix", "ring / twin"]]
     for size in dict.fromkeys(each["size"] for each in costs):
         ring = medians[size, "ring"]
         rows.append(
@@ -64,7 +64,7 @@ def _instructions(costs: Sequence[Mapping[str, Any]]) -> str:
                 units.size(size),
                 *(f"{medians[size, peer]:,.0f}" for peer in peers),
                 f"{ring - medians[size, 'floor']:.0f}",
-                *(f"{ring / medians[size, rival]:.3f}" for rival in ("pipe", "unix")),
+                *(f"{ring / medians[size, rival]:.3f}" for rival in ("pipe", "unix", "twin")),
             ]
         )
     return table(rows)
@@ -77,9 +77,10 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _throughput(results: Mapping[str, Any]) -> str:
-    rows = [["messages of", "pipe / ring", "unix / ring", "kfifo / ring", "ring / ring", "waits"]]
+    peers = ("pipe", "unix", "kfifo", "twin")
+    rows = [["messages of", *(f"{peer} / ring" for peer in peers), "ring / ring", "waits"]]
     for each in results["sizes"]:
-        ratios = [each["ratios"][peer] for peer in ("pipe", "unix", "kfifo")]
+        ratios = [each["ratios"][peer] for peer in peers]
         shown = [_ratio(ratio) if each["is_good"] else "-" for ratio in ratios]
         waits = f"{each['waits']['ring']:.3f}" if each["is_good"] else "-"
         rows.append([units.size(each["size"]), *shown, _ratio(each["control"]), waits])

@@ -22,6 +22,7 @@ COLOURS = {
     "pipe": "#d55e00",
     "unix": "#009e73",
     "kfifo": "#cc79a7",
+    "twin": "#e69f00",
     "floor": "#888888",
     "null": "#bbbbbb",
 }
@@ -30,6 +31,7 @@ NAMES = {
     "pipe": "pipe(2)",
     "unix": "AF_UNIX",
     "kfifo": "kfifo driver in C",
+    "twin": "the same driver in C",
     "floor": "floor: two copies",
     "null": "/dev/null",
 }
@@ -68,7 +70,7 @@ def _instructions(results: Mapping[str, Any]) -> Figure:
     costs = {(each["peer"], each["size"]): each["median"] for each in results["costs"]}
     sizes = sorted({size for _, size in costs})
     figure, axes = plt.subplots(figsize=(7, 4))
-    for peer in ("unix", "pipe", "kfifo", "ring"):
+    for peer in ("unix", "pipe", "kfifo", "ring", "twin"):
         above = [costs[peer, size] - costs["floor", size] for size in sizes]
         axes.plot(sizes, above, marker="o", color=COLOURS[peer], label=NAMES[peer])
     axes.set_xscale("log", base=2)
@@ -84,10 +86,10 @@ def _instructions(results: Mapping[str, Any]) -> Figure:
 def _throughput(results: Mapping[str, Any]) -> Figure:
     """Time by that of the ring, with intervals, by size."""
     good = [each for each in results["sizes"] if each["is_good"]]
-    peers = ("pipe", "unix", "kfifo")
+    peers = ("pipe", "unix", "kfifo", "twin")
     figure, axes = plt.subplots(figsize=(7, 4))
     for index, peer in enumerate(peers):
-        places = [number + (index - 1) * 0.2 for number in range(len(good))]
+        places = [number + (index - 1.5) * 0.15 for number in range(len(good))]
         ratios = [each["ratios"][peer] for each in good]
         medians = [ratio["median"] for ratio in ratios]
         spread = [

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """``make test``: all tests, on the host and in a guest of each lane.
 
-LANE=plain|debug runs the guests of one lane alone, ONLY=PATTERN the tests with such a name.
+LANE=plain|debug runs the guests of one lane alone, ONLY=PATTERN the tests with such a name. With
+TWIN=1 the user tests run on the driver's twin in C (tests/peers/twin), and nothing else does.
 The last line is always ``N passed, N failed, N skipped``.
 """
 
@@ -21,6 +22,8 @@ from lab import (
     kunit,
     lane,
     logs,
+    module,
+    paths,
     pytools,
     selftest,
     suite,
@@ -67,25 +70,33 @@ WIDTHS = (NATIVE, NARROW)
 # kept by the program; this is for the guest in which not even that works.
 PATIENCE = {"plain": 900.0, "debug": 2400.0}
 
+# What the twin in C does not have, by how the names of its tests begin.
+TWIN_LACKS = {
+    "trace_": "the twin has no tracepoints",
+    "debugfs_": "the twin has no files in debugfs",
+    "inject_": "the faults are injected into the functions of the driver in Rust",
+}
+
 
 def main(argv: list[str]) -> int:
     """The verb ``test``."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
     parser.add_argument("--lane", default=os.environ.get("LANE", ""))
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
+    parser.add_argument("--twin", action="store_true", default=os.environ.get("TWIN", "") == "1")
     options = parser.parse_args(argv)
     if options.lane not in ("", *lane.NAMES):
         raise UsageError(f"LANE={options.lane}: there are {' and '.join(lane.NAMES)}")
 
     log = logs.new("test")
-    run = _TestRun(options.only)
+    run = _TestRun(options.only, twin=options.twin)
     try:
         # LANE= asks for that lane's guests.
-        if not options.lane:
+        if not options.lane and not options.twin:
             run.on_host()
         for name in [options.lane] if options.lane else lane.NAMES:
             # What must come out red belongs to the debug lane's run, whichever kernel it boots.
-            run.in_lane(name, reds=options.lane != "plain")
+            run.in_lane(name, reds=options.lane != "plain" and not options.twin)
     finally:
         run.results.write_junit(log / "junit.xml")
     if not run.results.tests:
@@ -98,9 +109,10 @@ def main(argv: list[str]) -> int:
 class _TestRun:
     """One call of ``make test``."""
 
-    def __init__(self, only: str) -> None:
+    def __init__(self, only: str, *, twin: bool = False) -> None:
         self.results = Results()
         self._only = only
+        self._twin = twin
         self._codes: list[Exit] = []
 
     def on_host(self) -> None:
@@ -119,13 +131,17 @@ class _TestRun:
 
     def in_lane(self, name: str, *, reds: bool) -> None:
         """Runs the tests that need a guest of this lane."""
-        cases = [case for case in kunit.cases() if matches(case, self._only)]
+        cases = [case for case in kunit.cases() if matches(case, self._only) and not self._twin]
         widths = [width for width in WIDTHS if name in width.lanes]
         where = lane.prepare(name, {width.want for width in widths})
         programs = {width: width.build(where.tools, PROGRAM) for width in widths}
         # Not every host runs the other.
         tests = self._list(programs[NATIVE][PROGRAM])
-        if name == "plain" and (refused := compile_fail.tests(where, self._only)):
+        if (
+            name == "plain"
+            and not self._twin
+            and (refused := compile_fail.tests(where, self._only))
+        ):
             self.results.add(f"compile_fail ({name})", refused)
         red_guests = selftest.cases(name, self._only) if reds else []
         if cases:
@@ -157,7 +173,7 @@ class _TestRun:
         self, where: Lane, width: Width, programs: Mapping[str, Path], tests: list[str]
     ) -> None:
         """Runs the user tests of a width; each has to show a result."""
-        name = f"{width.suite} ({where.name})"
+        name = f"{width.suite} ({where.name}{', twin' if self._twin else ''})"
         if missing := [s for s in width.symbols if where.config.get(s) != "y"]:
             reason = f"this kernel is without {' and '.join(missing)}"
             self.results.add(name, [Result(PROGRAM, Status.SKIPPED, reason)])
@@ -165,12 +181,22 @@ class _TestRun:
         say(f"{name}: {len(tests)} tests")
         task = Task(
             busybox=where.tools.tool("busybox"),
-            module=where.module(kunit=False),
+            module=self._module(where),
             command=shlex.join([PROGRAM, "--lane", where.name, *self._pattern()]),
             programs=programs,
         )
         limits = where.limits(where.scaled(PATIENCE[where.name]))
-        self._add(name, suite.run(where, task, tests, limits))
+        run = suite.run(where, task, tests, limits)
+        if self._twin:
+            run.results = [_of_twin(result) for result in run.results]
+        self._add(name, run)
+
+    def _module(self, where: Lane) -> Path:
+        """Builds the module that the user tests are about."""
+        if not self._twin:
+            return where.module(kunit=False)
+        folder = paths.ROOT / "tests/peers/twin"
+        return module.build_external(folder, where.kernel, where.tools) / "ringdev.ko"
 
     def _list(self, program: Path) -> list[str]:
         """Asks the test program for its tests. It is static, and asking needs no device."""
@@ -185,3 +211,11 @@ class _TestRun:
         self.results.add(name, run.all_results())
         if run.code is not Exit.PASSED:
             self._codes.append(run.code)
+
+
+def _of_twin(result: Result) -> Result:
+    """Skips what cannot pass on the twin: it did run, and does not count."""
+    for prefix, reason in TWIN_LACKS.items():
+        if result.name.startswith(prefix):
+            return Result(result.name, Status.SKIPPED, reason)
+    return result

@@ -20,7 +20,7 @@ from lab import units
 
 RING = "ring"
 CONTROL = "again"
-RIVALS = ("pipe", "unix", "kfifo")
+RIVALS = ("pipe", "unix", "kfifo", "twin")
 TOLERANCE = 0.03
 CONFIDENCE = 0.95
 # Of round trips, in per mille.

@@ -26,6 +26,7 @@ PER_PAIR = {
     "pipe": 1250,
     "unix": 2000,
     "kfifo": 1100,
+    "twin": 950,
     "floor": 600,
     "null": 500,
 }
@@ -57,7 +58,7 @@ def times() -> Report:
             "waits": 0,
         }
         for number in range(1, 16)
-        for peer in ("ring", "again", "pipe", "unix", "kfifo")
+        for peer in ("ring", "again", "pipe", "unix", "kfifo", "twin")
     ]
     return {"transfers": transfers, "round_trips": [{"peer": "ring", "nanoseconds": [1]}]}
 
@@ -187,8 +188,8 @@ def test_the_ring_has_lost_where_it_needs_as_many(size: int, rival: str) -> None
     assert ("64 KiB" if size == 65536 else str(size % 1023)) in sentence
 
 
-@pytest.mark.parametrize("peer", ["floor", "null"])
-def test_the_floors_are_no_rivals(peer: str) -> None:
+@pytest.mark.parametrize("peer", ["twin", "floor", "null"])
+def test_the_others_are_no_rivals(peer: str) -> None:
     cheap = report()
     of(cheap, "ring", 64)["instructions"] = of(cheap, peer, 64)["instructions"]
     assert bench.defeats(bench.read_costs(cheap)) == []
@@ -197,12 +198,12 @@ def test_the_floors_are_no_rivals(peer: str) -> None:
 def test_the_table_has_a_row_for_each_size_and_its_columns_are_aligned() -> None:
     lines = bench.table(bench.read_costs(report())).splitlines()
     assert lines[0].split() == [
-        "size", "ring", "pipe", "unix", "kfifo", "floor", "null",
-        "ring/pipe", "ring/unix", "ring/kfifo", "ring-floor",
+        "size", "ring", "pipe", "unix", "kfifo", "twin", "floor", "null",
+        "ring/pipe", "ring/unix", "ring/kfifo", "ring/twin", "ring-floor",
     ]  # fmt: skip
     assert lines[2].split() == [
-        "64", "B", "1,008", "1,258", "2,008", "1,108", "608", "508",
-        "0.801", "0.502", "0.910", "400",
+        "64", "B", "1,008", "1,258", "2,008", "1,108", "958", "608", "508",
+        "0.801", "0.502", "0.910", "1.052", "400",
     ]  # fmt: skip
     assert [line.split()[:2] for line in lines[1:]] == [
         ["16", "B"], ["64", "B"], ["256", "B"], ["1", "KiB"], ["4", "KiB"], ["64", "KiB"],
@@ -231,7 +232,7 @@ def test_the_results_say_how_they_were_come_by(where: Lane) -> None:
     notes = bench.notes(results, costs)
     assert "meltdown (Mitigation: PTI)" in notes
     assert "pipe 256 KiB" in notes
-    assert "72 of 252 repetitions" in notes
+    assert "84 of 294 repetitions" in notes
     assert "2000000 instructions took 2000081 ns of tsc" in notes
     assert max(map(len, notes.splitlines())) <= bench.WIDTH
 

@@ -10,7 +10,7 @@ from lab.throughput import Ratio
 
 ROUNDS = range(1, 16)
 # What a transfer takes, by peer, when nothing disturbs it.
-TIMES = {"ring": 1000, "again": 1000, "pipe": 1500, "unix": 3000, "kfifo": 1250}
+TIMES = {"ring": 1000, "again": 1000, "pipe": 1500, "unix": 3000, "kfifo": 1250, "twin": 1000}
 
 
 def report(**times: int) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_a_ring_that_differs_from_itself_leaves_no_figures() -> None:
         "at 64 B the ring differs from itself, by 1.05 (1.05-1.05): no figures"
     )
     row = throughput.table(sizes).splitlines()[1].split()
-    assert row[:5] == ["64", "B", "-", "-", "-"]
+    assert row[:6] == ["64", "B", "-", "-", "-", "-"]
     assert all(size.is_good for size in throughput.read(report(again=1020)))
 
 

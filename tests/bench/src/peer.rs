@@ -29,6 +29,8 @@ pub enum Kind {
     Unix,
     /// `/dev/ringdev-kfifo` of `tests/peers`: a driver in C around a `struct kfifo`.
     Kfifo,
+    /// `/dev/ring-twin/0` of `tests/peers/twin`: the driver of `/dev/ring/0`, in C.
+    Twin,
     /// `/dev/ringdev-floor` of `tests/peers`: two system calls and two copies, and nothing else.
     Floor,
     /// `/dev/null`: two system calls that find their file and copy nothing.
@@ -36,11 +38,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ring,
         Self::Pipe,
         Self::Unix,
         Self::Kfifo,
+        Self::Twin,
         Self::Floor,
         Self::Null,
     ];
@@ -52,6 +55,7 @@ impl Kind {
             Self::Pipe => "pipe",
             Self::Unix => "unix",
             Self::Kfifo => "kfifo",
+            Self::Twin => "twin",
             Self::Floor => "floor",
             Self::Null => "null",
         }
@@ -65,6 +69,7 @@ impl Display for Kind {
             Self::Pipe => "the pipe",
             Self::Unix => "the socket pair",
             Self::Kfifo => "/dev/ringdev-kfifo",
+            Self::Twin => "/dev/ring-twin/0",
             Self::Floor => "/dev/ringdev-floor",
             Self::Null => "/dev/null",
         })
@@ -201,6 +206,7 @@ fn ends(kind: Kind) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     match kind {
         Kind::Ring => both("/dev/ring/0"),
         Kind::Kfifo => both("/dev/ringdev-kfifo"),
+        Kind::Twin => both("/dev/ring-twin/0"),
         Kind::Floor => both("/dev/ringdev-floor"),
         Kind::Null => both("/dev/null"),
         Kind::Pipe => {

@@ -26,9 +26,10 @@ const SIZES: [(usize, usize); 4] = [(64, 12_000), (4096, 6_000), (65_536, 600), 
 const ROUNDS: usize = 9;
 
 /// Who takes part, under which name.
-const ENTRIES: [(&str, Kind); 5] = [
+const ENTRIES: [(&str, Kind); 6] = [
     ("ring", Kind::Ring),
     ("again", Kind::Ring),
+    ("twin", Kind::Twin),
     ("pipe", Kind::Pipe),
     ("unix", Kind::Unix),
     ("kfifo", Kind::Kfifo),

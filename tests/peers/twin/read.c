@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Reading from a ring: all but the short way, which is in endpoint.c. */
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "ring.h"
+
+/* The least that a reader goes on to try to copy at a time after it was lapped. */
+#define LAPPED_MIN	256
+
+/* Copies until the first byte whose page is not there. The iterator moves past what was copied. */
+static size_t copy_nofault(const void *from, size_t len, struct iov_iter *to)
+{
+	size_t copied;
+
+	pagefault_disable();
+	copied = copy_to_iter(from, len, to);
+	pagefault_enable();
+	return copied;
+}
+
+static void pass_on(struct ring *ring, struct cursor *cursor)
+{
+	if (!ring->is_broadcast)
+		pass_on_to_reader(ring, cursor);
+}
+
+/* Makes the next bytes present, for so many times in a row, and returns how many can be written. */
+static size_t fault_in(struct ring *ring, struct cursor *cursor, struct iov_iter *to, size_t bytes,
+		       unsigned int faults)
+{
+	/* This may take long: whatever this thread was woken for is for others now. */
+	pass_on(ring, cursor);
+	bytes -= fault_in_iov_iter_writeable(to, bytes);
+	return faults > FAULTS_MAX ? 0 : bytes;
+}
+
+/*
+ * What was copied has been overwritten meanwhile. The less is tried next, the less often that
+ * happens. A signal ends it.
+ */
+static int lapped(size_t *piece)
+{
+	if (signal_pending(current))
+		return -ERESTARTSYS;
+	*piece = max_t(size_t, *piece / 2, LAPPED_MIN);
+	return 0;
+}
+
+/* Something was read: what is left, if anything, begins to wait anew. */
+static void restart(struct cursor *cursor)
+{
+	if (cursor->gauged)
+		WRITE_ONCE(cursor->since_ns, 0);
+}
+
+struct wait {
+	struct ring *ring;
+	struct cursor *cursor;
+	bool timed;
+};
+
+/* Nothing will come any more, or not here. */
+static bool is_over(const struct wait *wait)
+{
+	return ring_has_ended(wait->ring) || READ_ONCE(wait->cursor->evicted);
+}
+
+static bool has_data(void *of)
+{
+	struct wait *wait = of;
+	u64 due_ns;
+
+	if (is_over(wait))
+		return true;
+	switch (cursor_readiness(wait->ring, wait->cursor, &due_ns)) {
+	case NOTHING:
+		return false;
+	case NOT_YET:
+		/* From nothing to something: to sleep on with a deadline. */
+		return !wait->timed;
+	default:
+		return true;
+	}
+}
+
+/*
+ * Waits until there is something at the cursor. Returns 1 if nothing will come any more: then what
+ * is there is to be looked for once again, as it may have come just before.
+ */
+static int wait_for_data(struct ring *ring, struct cursor *cursor, bool nowait)
+{
+	struct wait wait = { .ring = ring, .cursor = cursor };
+	u64 needs, due_ns;
+	int err;
+
+	if (READ_ONCE(cursor->evicted))
+		return -ESHUTDOWN;
+	if (ring_has_ended(ring))
+		return 1;
+	if (nowait)
+		return -EAGAIN;
+	do {
+		switch (cursor_readiness(ring, cursor, &due_ns)) {
+		case NOTHING:
+			needs = 1;
+			due_ns = 0;
+			break;
+		case NOT_YET:
+			needs = READ_ONCE(cursor->watermark.bytes);
+			break;
+		default:
+			return 0;
+		}
+		wait.timed = due_ns;
+		err = side_sleep(&ring->readers, READ_ONCE(*cursor->mark) + needs, due_ns, has_data,
+				 &wait);
+		if (err)
+			return err;
+	} while (!is_over(&wait));
+	return 0;
+}
+
+static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter *to, bool nowait,
+		       size_t *read)
+{
+	size_t piece = COPY_MAX;
+	unsigned int faults = 0;
+	int last = 0;
+	int err;
+
+	for (;;) {
+		size_t most = min(iov_iter_count(to), piece);
+		size_t len, copied;
+		u64 position;
+
+		if (!most)
+			return 0;
+
+		mutex_lock(&cursor->lock);
+		if (cursor->refused) {
+			mutex_unlock(&cursor->lock);
+			return -ESHUTDOWN;
+		}
+		if (ring->overwrites)
+			cursor_lose_up_to(ring, cursor, load_mark(&ring->tail));
+		position = *cursor->mark;
+		len = cursor->head_seen - position;
+		if (len < most)
+			len = cursor_look(ring, cursor, position);
+		if (!len) {
+			mutex_unlock(&cursor->lock);
+			if (*read || last)
+				return 0;
+			last = wait_for_data(ring, cursor, nowait);
+			if (last < 0)
+				return last;
+			continue;
+		}
+		/* Where data are overwritten there may seem to be more than the capacity. */
+		len = min3(len, most, (size_t)cursor->mask + 1);
+		copied = copy_nofault(cursor_at(cursor, position), len, to);
+		if (copied && cursor_was_lapped(ring, position)) {
+			mutex_unlock(&cursor->lock);
+			iov_iter_revert(to, copied);
+			err = lapped(&piece);
+			if (err)
+				return err;
+			continue;
+		}
+		if (copied) {
+			release_mark(cursor->mark, position + copied);
+			restart(cursor);
+			mutex_unlock(&cursor->lock);
+			ring_released(ring, position);
+			*read += copied;
+			faults = 0;
+			/* Something may be missing before what comes next. */
+			if (ring->overwrites)
+				return 0;
+		} else {
+			mutex_unlock(&cursor->lock);
+		}
+
+		if (copied < len) {
+			if (!fault_in(ring, cursor, to, len - copied, ++faults))
+				return -EFAULT;
+		} else if (len < most) {
+			/* There was no more. */
+			return 0;
+		}
+	}
+}
+
+/* A run of whole records, as it was found at a cursor. */
+struct run {
+	u64 position;
+	/* The first. */
+	u32 length;
+	u64 sequence;
+	/* Where the next one begins. */
+	u64 end;
+	/* From the first header to the end of the last payload. */
+	size_t len;
+	u64 records;
+	u64 bytes;
+};
+
+/*
+ * Finds as many whole records as fit into so many bytes, each with its header, but at least one.
+ * Where data are overwritten, what is found may be so already; the first was there after it had
+ * been looked at.
+ */
+static bool find_run(struct ring *ring, struct cursor *cursor, size_t most, struct run *run)
+{
+	u64 position;
+
+	do {
+		if (ring->overwrites)
+			cursor_lose_up_to(ring, cursor, load_mark(&ring->tail));
+		position = *cursor->mark;
+		if (cursor->head_seen == position && !cursor_look(ring, cursor, position))
+			return false;
+		run->length = record_length(cursor_at(cursor, position));
+		run->sequence = record_sequence(cursor_at(cursor, position));
+	} while (cursor_was_lapped(ring, position));
+
+	run->position = position;
+	run->end = position + stored(run->length);
+	run->len = sizeof(struct ringdev_record) + run->length;
+	run->records = 1;
+	run->bytes = run->length;
+	/* What seems to be more than the capacity was overwritten. */
+	most = min(most, (size_t)cursor->mask + 1);
+	if (run->len >= most)
+		return true;
+	cursor_look(ring, cursor, position);
+	while (run->end != cursor->head_seen) {
+		u32 length = record_length(cursor_at(cursor, run->end));
+		u64 end = run->end + stored(length);
+		/* Those before it, and it without the padding behind it. */
+		size_t len = run->end - position + sizeof(struct ringdev_record) + length;
+
+		/* The latter is so only of what was overwritten, and is no header any more. */
+		if (len > most || is_beyond(end, cursor->head_seen))
+			break;
+		run->end = end;
+		run->len = len;
+		run->records++;
+		run->bytes += length;
+	}
+	return true;
+}
+
+/* The records have been copied. Who got their headers was told by them what was lost before. */
+static void release_run(struct cursor *cursor, const struct run *run, bool told)
+{
+	u64 lost = run->sequence - cursor->next;
+
+	if (lost) {
+		cursor->untold |= !told && cursor->missed;
+		if (!cursor->untold)
+			WRITE_ONCE(cursor->missed, false);
+	}
+	cursor->next = run->sequence + run->records;
+	cursor->received.records_lost += lost;
+	cursor->received.records += run->records;
+	cursor->received.bytes += run->bytes;
+	release_mark(cursor->mark, run->end);
+}
+
+/* All or nothing. */
+static int read_records(struct ring *ring, struct cursor *cursor, struct iov_iter *to,
+			bool headers, bool nowait, size_t *read)
+{
+	const size_t header_size = sizeof(struct ringdev_record);
+	size_t piece = COPY_MAX;
+	unsigned int faults = 0;
+	int last = 0;
+	int err;
+
+	for (;;) {
+		size_t room = iov_iter_count(to);
+		size_t len, copied;
+		struct run run;
+		u64 lost;
+
+		mutex_lock(&cursor->lock);
+		if (cursor->refused) {
+			mutex_unlock(&cursor->lock);
+			return -ESHUTDOWN;
+		}
+		if (!find_run(ring, cursor, headers ? min(room, piece) : 0, &run)) {
+			mutex_unlock(&cursor->lock);
+			if (last)
+				return 0;
+			last = wait_for_data(ring, cursor, nowait);
+			if (last < 0)
+				return last;
+			continue;
+		}
+		len = headers ? run.len : run.length;
+		if (len > room) {
+			mutex_unlock(&cursor->lock);
+			return -EMSGSIZE;
+		}
+		lost = run.sequence - cursor->next;
+		if (!headers) {
+			copied = copy_nofault(cursor_at(cursor, run.position + header_size), len,
+					      to);
+		} else if (!lost) {
+			copied = copy_nofault(cursor_at(cursor, run.position), len, to);
+		} else {
+			/* In the ring nobody is said to have lost anything. */
+			const char *at = cursor_at(cursor, run.position);
+			struct ringdev_record first = {
+				.length = run.length,
+				.sequence = run.sequence,
+				.timestamp_ns = record_timestamp(at),
+				.lost = lost,
+			};
+
+			copied = copy_nofault(&first, header_size, to);
+			if (copied == header_size)
+				copied += copy_nofault(at + header_size, len - header_size, to);
+		}
+		if (copied < len) {
+			mutex_unlock(&cursor->lock);
+			iov_iter_revert(to, copied);
+			if (fault_in(ring, cursor, to, len, ++faults) < len)
+				return -EFAULT;
+			continue;
+		}
+		if (cursor_was_lapped(ring, run.position)) {
+			mutex_unlock(&cursor->lock);
+			iov_iter_revert(to, copied);
+			err = lapped(&piece);
+			if (err)
+				return err;
+			continue;
+		}
+		release_run(cursor, &run, headers);
+		restart(cursor);
+		mutex_unlock(&cursor->lock);
+		ring_released(ring, run.position);
+		*read = len;
+		return 0;
+	}
+}
+
+/*
+ * Reads what is there; waits only if nothing is. What was read is the answer if it is anything, 0
+ * if nothing will come any more, else what has kept it from being.
+ */
+ssize_t ring_read(struct ring *ring, struct cursor *cursor, struct iov_iter *to, bool headers,
+		  bool nowait)
+{
+	size_t read = 0;
+	int err;
+
+	if (!iov_iter_count(to))
+		return 0;
+	if (ring->is_record)
+		err = read_records(ring, cursor, to, headers, nowait, &read);
+	else
+		err = read_stream(ring, cursor, to, nowait, &read);
+	pass_on(ring, cursor);
+	return read ?: err;
+}
+
+/* How large a buffer the next read needs to take anything; 0 if there is nothing. */
+u64 ring_next_read(struct ring *ring, struct cursor *cursor, bool headers)
+{
+	struct run run = {};
+	bool found;
+
+	if (!ring->is_record)
+		return ring_unread(ring, cursor->mark);
+	mutex_lock(&cursor->lock);
+	found = !cursor->refused && find_run(ring, cursor, 0, &run);
+	mutex_unlock(&cursor->lock);
+	if (!found)
+		return 0;
+	return run.length + (headers ? sizeof(struct ringdev_record) : 0);
+}

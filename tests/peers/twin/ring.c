@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A ring as a whole: how it is made, joined and left, changed, and what it tells of itself. */
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "ring.h"
+
+static void cursor_init(struct ring *ring, struct cursor *cursor, u64 id, u64 *mark)
+{
+	mutex_init(&cursor->lock);
+	INIT_LIST_HEAD(&cursor->link);
+	hrtimer_setup(&cursor->alarm, watermark_alarm, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
+	cursor->ring = ring;
+	cursor->id = id;
+	cursor->mark = mark;
+	cursor->at_once = ring->at_once;
+}
+
+/* Takes over the writers' memory, which was changed or is new to the cursor. */
+static void cursor_take_data(struct ring *ring, struct cursor *cursor)
+{
+	cursor->data = ring->producer.data;
+	cursor->mask = ring->producer.mask;
+}
+
+/* The ring is all zero. The choices have been looked at. */
+int ring_init(struct ring *ring, const struct ringdev_create *create)
+{
+	__poll_t readable = EPOLLIN | EPOLLRDNORM;
+
+	ring->is_record = create->framing == RINGDEV_RECORD;
+	ring->overwrites = create->full == RINGDEV_OVERWRITE;
+	ring->is_broadcast = create->delivery == RINGDEV_BROADCAST;
+	ring->has_hangup = create->flags & RINGDEV_HANGUP;
+	ring->cursor_is_tail = !ring->is_broadcast && !ring->overwrites;
+	ring->full = create->full;
+	ring->capacity = create->capacity;
+	if (!ring->is_record && ring->full == RINGDEV_BLOCK && !ring->is_broadcast &&
+	    !ring->has_hangup)
+		ring->at_once = COPY_MAX;
+
+	/* What is written may put an end to what was there before. */
+	if (ring->overwrites)
+		readable |= EPOLLPRI;
+	side_init(&ring->readers, readable, POLL_IN, !ring->is_broadcast);
+	side_init(&ring->writers, EPOLLOUT | EPOLLWRNORM, POLL_OUT, true);
+
+	mutex_init(&ring->producer.lock);
+	mutex_init(&ring->list_lock);
+	INIT_LIST_HEAD(&ring->cursors);
+	ring->next_cursor = 1;
+	ring->producer.mask = create->capacity - 1;
+	ring->producer.limit = create->capacity;
+	ring->producer.data = mirror_alloc(create->capacity);
+	cursor_init(ring, &ring->shared, 0,
+		    ring->cursor_is_tail ? &ring->tail : &ring->shared.own_mark);
+	cursor_take_data(ring, &ring->shared);
+	if (!ring->is_broadcast)
+		list_add(&ring->shared.link, &ring->cursors);
+	return ring->producer.data ? 0 : -ENOMEM;
+}
+
+void ring_exit(struct ring *ring)
+{
+	/* It may never have come to be. */
+	if (!ring->producer.data)
+		return;
+	hrtimer_cancel(&ring->shared.alarm);
+	mirror_free(ring->producer.data);
+}
+
+/* Something has happened that all who wait on a side have to look at. With no lock held. */
+void ring_tell_everybody(struct ring *ring, struct side *side)
+{
+	side_wake_everybody(side, READ_ONCE(ring->head));
+}
+
+/* Whether what is in the ring is the last: nobody will write any more. */
+bool ring_has_ended(const struct ring *ring)
+{
+	/* Pairs with the release in ring_shut(). */
+	if (smp_load_acquire(&ring->destroyed))
+		return true;
+	/* Pairs with the release in ring_join(). */
+	return ring->has_hangup && smp_load_acquire(&ring->was_written_to) &&
+	       !atomic_read_acquire(&ring->endpoints_writing);
+}
+
+/*
+ * Where each reader sees everything and writers wait: moves the tail to the cursor that is furthest
+ * behind. Without a cursor the tail stays: what is written is kept for the first that comes.
+ */
+void ring_advance_tail(struct ring *ring)
+{
+	struct cursor *cursor;
+	u64 before, least = U64_MAX;
+
+	if (!ring->is_broadcast || ring->overwrites)
+		return;
+	mutex_lock(&ring->list_lock);
+	before = ring->tail;
+	/* What each cursor has released is passed on. */
+	list_for_each_entry(cursor, &ring->cursors, link)
+		least = min(least, load_mark(cursor->mark) - before);
+	if (list_empty(&ring->cursors) || !least) {
+		mutex_unlock(&ring->list_lock);
+		return;
+	}
+	release_mark(&ring->tail, before + least);
+	mutex_unlock(&ring->list_lock);
+	wake_writers(ring, before);
+}
+
+/* With the locks of the writers and of the list held: the tail does not move. */
+static void go_to_oldest(struct ring *ring, struct cursor *cursor, struct place lost_up_to)
+{
+	struct place oldest = producer_oldest(ring);
+
+	mutex_lock(&cursor->lock);
+	cursor_take_data(ring, cursor);
+	cursor_seek(ring, cursor, oldest, lost_up_to);
+	mutex_unlock(&cursor->lock);
+}
+
+/* Makes a cursor for a reader that sees everything from the oldest data on. */
+static struct cursor *add_cursor(struct ring *ring)
+{
+	struct cursor *cursor = kzalloc(sizeof(*cursor), GFP_KERNEL_ACCOUNT);
+
+	if (!cursor)
+		return NULL;
+	cursor_init(ring, cursor, 0, &cursor->own_mark);
+	mutex_lock(&ring->producer.lock);
+	mutex_lock(&ring->list_lock);
+	cursor->id = ring->next_cursor++;
+	/* What was overwritten before it came it has not lost. */
+	go_to_oldest(ring, cursor, (struct place) {});
+	list_add_tail(&cursor->link, &ring->cursors);
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&ring->producer.lock);
+	return cursor;
+}
+
+/* With list_lock held: takes a cursor out of the list, and remembers what was read there. */
+static void part(struct ring *ring, struct cursor *cursor)
+{
+	struct received received;
+
+	if (list_empty(&cursor->link))
+		return;
+	list_del_init(&cursor->link);
+	mutex_lock(&cursor->lock);
+	received = cursor_received(ring, cursor, (struct place) { *cursor->mark, cursor->next });
+	mutex_unlock(&cursor->lock);
+	ring->departed.records += received.records;
+	ring->departed.bytes += received.bytes;
+}
+
+/* An endpoint is being opened. The cursor that it reads at is NULL if it does not read. */
+int ring_join(struct ring *ring, bool reads, bool writes, struct cursor **cursor)
+{
+	if (READ_ONCE(ring->destroyed))
+		return -ENODEV;
+	*cursor = NULL;
+	if (reads) {
+		*cursor = ring->is_broadcast ? add_cursor(ring) : &ring->shared;
+		if (!*cursor)
+			return -ENOMEM;
+		atomic_inc(&ring->endpoints_reading);
+	}
+	if (writes) {
+		atomic_inc(&ring->endpoints_writing);
+		/* Pairs with the acquire in ring_has_ended(). */
+		smp_store_release(&ring->was_written_to, true);
+	}
+	return 0;
+}
+
+/* An endpoint has been closed. */
+void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *cursor)
+{
+	if (cursor && ring->is_broadcast) {
+		mutex_lock(&ring->list_lock);
+		part(ring, cursor);
+		mutex_unlock(&ring->list_lock);
+		hrtimer_cancel(&cursor->alarm);
+		kfree(cursor);
+		ring_advance_tail(ring);
+	}
+	/* Fully ordered: after what was written, and before the looks at the queues. */
+	if (reads)
+		atomic_dec_return(&ring->endpoints_reading);
+	if (writes)
+		atomic_dec_return(&ring->endpoints_writing);
+	if (ring->has_hangup) {
+		ring_tell_everybody(ring, &ring->readers);
+		ring_tell_everybody(ring, &ring->writers);
+	}
+}
+
+/*
+ * The ring has lost its name: writers are refused from now on, and readers find an end when they
+ * have read what is there.
+ */
+void ring_shut(struct ring *ring)
+{
+	/* With the lock held nobody is in the middle of a write that has looked before. */
+	mutex_lock(&ring->producer.lock);
+	ring->producer.refused = true;
+	/* The short way finds no room any more, and leaves it to the long one to say why. */
+	ring->producer.limit = ring->head;
+	/* Pairs with the acquire in ring_has_ended(). */
+	smp_store_release(&ring->destroyed, true);
+	mutex_unlock(&ring->producer.lock);
+	ring_tell_everybody(ring, &ring->readers);
+	ring_tell_everybody(ring, &ring->writers);
+}
+
+/* Gives up everything that has not been read. It counts as lost. */
+void ring_clear(struct ring *ring)
+{
+	struct producer *producer = &ring->producer;
+	struct cursor *cursor;
+	u64 newest, before;
+	bool moved = false;
+
+	mutex_lock(&producer->lock);
+	newest = ring->head;
+	before = ring->tail;
+	/* Where data are overwritten the writers' side gives them up, elsewhere the cursors do. */
+	if (ring->overwrites)
+		producer_make_room(ring, producer->mask + 1);
+	mutex_lock(&ring->list_lock);
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		mutex_lock(&cursor->lock);
+		if (ring->cursor_is_tail)
+			before = ring->tail;
+		cursor_lose_up_to(ring, cursor, newest);
+		mutex_unlock(&cursor->lock);
+		moved = true;
+	}
+	if (ring->is_broadcast && !ring->overwrites) {
+		/* Whether there is a cursor or not: nothing is left for one that is to come. */
+		before = ring->tail;
+		moved = is_beyond(newest, before);
+		if (moved)
+			release_mark(&ring->tail, newest);
+	}
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&producer->lock);
+	if (moved && !ring->overwrites)
+		wake_writers(ring, before);
+	/* Who polls for what was lost. */
+	ring_tell_everybody(ring, &ring->readers);
+}
+
+/*
+ * For a ring that is overwritten, and shall have a capacity that does not hold what is in it: what
+ * all readers have read need not be kept. If the rest does not fit either, everything is kept.
+ */
+static int give_up_what_was_read(struct ring *ring, u64 capacity)
+{
+	struct place oldest = producer_oldest(ring);
+	bool has_cursor = false;
+	struct cursor *cursor;
+	u64 unread = 0;
+
+	if (ring->head - oldest.position <= capacity)
+		return 0;
+	mutex_lock(&ring->list_lock);
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		mutex_lock(&cursor->lock);
+		unread = max(unread, ring->head - cursor_position_from(cursor, oldest));
+		mutex_unlock(&cursor->lock);
+		has_cursor = true;
+	}
+	mutex_unlock(&ring->list_lock);
+	/* Without a cursor all of it is for the first that comes. */
+	if (!has_cursor || unread > capacity)
+		return -EBUSY;
+	producer_give_up_before(ring, ring->head - unread);
+	return 0;
+}
+
+/*
+ * Changes the capacity. Writers wait meanwhile; readers go on in the old memory until it is their
+ * turn.
+ */
+int ring_resize(struct ring *ring, u64 capacity)
+{
+	struct producer *producer = &ring->producer;
+	struct cursor *cursor;
+	u64 tail, len;
+	char *data;
+	int err = 0;
+
+	data = mirror_alloc(capacity);
+	if (!data)
+		return -ENOMEM;
+	mutex_lock(&producer->lock);
+	if (ring->overwrites)
+		err = give_up_what_was_read(ring, capacity);
+	/* The tail may move on: then a little more is copied than has to be. */
+	tail = READ_ONCE(ring->tail);
+	len = ring->head - tail;
+	if (!err && len > capacity)
+		err = -EBUSY;
+	if (err) {
+		mutex_unlock(&producer->lock);
+		mirror_free(data);
+		return err;
+	}
+	memcpy(data + (tail & (capacity - 1)), producer_at(producer, tail), len);
+	swap(producer->data, data);
+	producer->mask = capacity - 1;
+	producer->limit = load_mark(&ring->tail) + capacity;
+	if (producer->refused)
+		producer->limit = ring->head;
+	WRITE_ONCE(ring->capacity, capacity);
+
+	mutex_lock(&ring->list_lock);
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		mutex_lock(&cursor->lock);
+		cursor_take_data(ring, cursor);
+		mutex_unlock(&cursor->lock);
+	}
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&producer->lock);
+	/* Nobody is in it any more: a cursor that is in no list was parted, and is not read at. */
+	mirror_free(data);
+	/* There may be room now. */
+	ring_tell_everybody(ring, &ring->writers);
+	return 0;
+}
+
+/* The first cursor that has this number or a larger one. With list_lock held. */
+static struct cursor *find_cursor(struct ring *ring, u64 id)
+{
+	struct cursor *cursor;
+
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		if (cursor->id >= id)
+			return cursor;
+	}
+	return NULL;
+}
+
+/* Parts a reader from the ring. Where readers compete, the cursor is the ring's. */
+int ring_evict(struct ring *ring, u64 id)
+{
+	struct cursor *cursor;
+	int err = -ENOENT;
+
+	if (!ring->is_broadcast)
+		return -EINVAL;
+	mutex_lock(&ring->producer.lock);
+	mutex_lock(&ring->list_lock);
+	cursor = find_cursor(ring, id);
+	if (cursor && cursor->id == id) {
+		err = 0;
+		/*
+		 * With its lock held nobody is in the middle of a read that has looked before: what
+		 * is at the cursor may be overwritten from now on. What was lost so far stays its
+		 * loss, and nothing is added to it.
+		 */
+		mutex_lock(&cursor->lock);
+		cursor_seek(ring, cursor, producer_newest(ring), producer_oldest(ring));
+		cursor->refused = true;
+		WRITE_ONCE(cursor->evicted, true);
+		mutex_unlock(&cursor->lock);
+		part(ring, cursor);
+	}
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&ring->producer.lock);
+	if (err)
+		return err;
+	ring_advance_tail(ring);
+	ring_tell_everybody(ring, &ring->readers);
+	return 0;
+}
+
+/* Moves the cursor of an endpoint to the oldest data, or to where the next will be. */
+int ring_seek(struct ring *ring, struct cursor *cursor, bool to_oldest)
+{
+	struct place oldest;
+
+	if (READ_ONCE(cursor->evicted))
+		return -ESHUTDOWN;
+	mutex_lock(&ring->producer.lock);
+	mutex_lock(&ring->list_lock);
+	oldest = producer_oldest(ring);
+	mutex_lock(&cursor->lock);
+	if (!cursor->refused)
+		cursor_seek(ring, cursor, to_oldest ? oldest : producer_newest(ring), oldest);
+	mutex_unlock(&cursor->lock);
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&ring->producer.lock);
+	ring_advance_tail(ring);
+	/* Who sleeps on the same endpoint looks at the new place. */
+	ring_tell_everybody(ring, &ring->readers);
+	return 0;
+}
+
+static void received_add(struct received *sum, const struct received *other)
+{
+	sum->records += other->records;
+	sum->bytes += other->bytes;
+	sum->records_lost += other->records_lost;
+	sum->bytes_lost += other->bytes_lost;
+}
+
+/* What the ring is, and what has happened to it. The size is the caller's. */
+void ring_info(struct ring *ring, struct ringdev_info *info)
+{
+	struct producer *producer = &ring->producer;
+	struct received sum, received;
+	struct cursor *cursor;
+	struct place oldest;
+	u64 unread = 0;
+
+	info->flags = ring->has_hangup ? RINGDEV_HANGUP : 0;
+	info->id = ring->id;
+	info->framing = ring->is_record ? RINGDEV_RECORD : RINGDEV_STREAM;
+	info->full = ring->full;
+	info->delivery = ring->is_broadcast ? RINGDEV_BROADCAST : RINGDEV_SHARED;
+	info->mode = ring->mode;
+	info->uid = from_kuid_munged(current_user_ns(), ring->uid);
+	info->gid = from_kgid_munged(current_user_ns(), ring->gid);
+	memcpy(info->name, ring->name, sizeof(info->name));
+
+	mutex_lock(&producer->lock);
+	mutex_lock(&ring->list_lock);
+	sum = ring->departed;
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		mutex_lock(&cursor->lock);
+		/* With the lock held, as where writers wait the cursor is what moves the tail. */
+		oldest = producer_oldest(ring);
+		unread = max(unread, ring->head - cursor_position_from(cursor, oldest));
+		producer->high_water = max(producer->high_water, cursor->high_water);
+		received = cursor_received(ring, cursor, oldest);
+		received_add(&sum, &received);
+		mutex_unlock(&cursor->lock);
+	}
+	if (ring->is_broadcast) {
+		/* Each cursor has lost something else. */
+		sum.records_lost = 0;
+		sum.bytes_lost = 0;
+		if (!ring->overwrites)
+			unread = ring->head - ring->tail;
+	}
+	mutex_unlock(&ring->list_lock);
+	producer->high_water = max(producer->high_water, unread);
+	info->capacity = producer->mask + 1;
+	info->unread = unread;
+	info->high_water = producer->high_water;
+	info->records_in = producer->records;
+	info->bytes_in = ring->is_record ? producer->bytes : ring->head;
+	info->records_dropped = producer->records_dropped;
+	info->bytes_dropped = producer->bytes_dropped;
+	mutex_unlock(&producer->lock);
+
+	info->readers = atomic_read(&ring->endpoints_reading);
+	info->writers = atomic_read(&ring->endpoints_writing);
+	info->records_lost = sum.records_lost;
+	info->bytes_lost = sum.bytes_lost;
+	info->records_out = sum.records;
+	info->bytes_out = sum.bytes;
+	info->writer_sleeps = atomic_long_read(&ring->writers.sleeps);
+	info->writer_wakes = atomic_long_read(&ring->writers.wakes);
+	info->reader_sleeps = atomic_long_read(&ring->readers.sleeps);
+	info->reader_wakes = atomic_long_read(&ring->readers.wakes);
+}
+
+/* With producer.lock held. */
+static void cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
+			struct ringdev_cursor *info)
+{
+	struct received received;
+
+	mutex_lock(&cursor->lock);
+	if (cursor->refused) {
+		/* What happens in the ring is none of its business any more. */
+		info->unread = 0;
+		received = cursor_received(ring, cursor,
+					   (struct place) { *cursor->mark, cursor->next });
+	} else {
+		struct place oldest = producer_oldest(ring);
+
+		info->unread = ring->head - cursor_position_from(cursor, oldest);
+		if (tell) {
+			cursor_lose_up_to(ring, cursor, oldest.position);
+			cursor->untold = false;
+			WRITE_ONCE(cursor->missed, false);
+		}
+		received = cursor_received(ring, cursor, oldest);
+	}
+	mutex_unlock(&cursor->lock);
+	info->flags = 0;
+	info->id = cursor->id;
+	info->records_out = received.records;
+	info->bytes_out = received.bytes;
+	info->records_lost = received.records_lost;
+	info->bytes_lost = received.bytes_lost;
+	info->watermark = READ_ONCE(cursor->watermark.bytes);
+	info->delay_ns = READ_ONCE(cursor->watermark.delay_ns);
+	memcpy(info->name, ring->name, sizeof(info->name));
+}
+
+/* What has happened at a cursor. If those are told who read there, it is no news any more. */
+void ring_cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
+		      struct ringdev_cursor *info)
+{
+	mutex_lock(&ring->producer.lock);
+	cursor_info(ring, cursor, tell, info);
+	mutex_unlock(&ring->producer.lock);
+}
+
+/* Likewise, of the first cursor that has this number or a larger one. */
+int ring_next_cursor(struct ring *ring, u64 id, struct ringdev_cursor *info)
+{
+	struct cursor *cursor;
+
+	mutex_lock(&ring->producer.lock);
+	mutex_lock(&ring->list_lock);
+	cursor = find_cursor(ring, id);
+	if (cursor)
+		cursor_info(ring, cursor, false, info);
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&ring->producer.lock);
+	return cursor ? 0 : -ENODATA;
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Writing to a ring: all but the short way, which is in endpoint.c. */
+#include <linux/ktime.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "ring.h"
+
+/* Copies until the first byte whose page is not there. The iterator moves past what was copied. */
+static size_t copy_nofault(void *to, size_t len, struct iov_iter *from)
+{
+	size_t copied;
+
+	pagefault_disable();
+	copied = copy_from_iter(to, len, from);
+	pagefault_enable();
+	return copied;
+}
+
+static bool has_no_readers(const struct ring *ring)
+{
+	return ring->has_hangup && !atomic_read(&ring->endpoints_reading);
+}
+
+/* Whether a write would be refused now, for those who only want to know. */
+bool ring_is_refused(const struct ring *ring)
+{
+	return READ_ONCE(ring->destroyed) || has_no_readers(ring);
+}
+
+/* With producer.lock held, so that nothing is written any more once it is not. */
+static int may_write(const struct ring *ring)
+{
+	if (ring->producer.refused)
+		return -ENODEV;
+	if (has_no_readers(ring))
+		return -EPIPE;
+	return 0;
+}
+
+struct room {
+	struct ring *ring;
+	u64 bytes;
+	bool urged;
+};
+
+static bool has_room(void *of)
+{
+	struct room *room = of;
+	struct ring *ring = room->ring;
+
+	/* Readers that wait for more look again, and see a writer that cannot bring it. */
+	if (!room->urged) {
+		room->urged = true;
+		if (ring->full == RINGDEV_BLOCK && wants_every_edge(&ring->readers))
+			ring_tell_everybody(ring, &ring->readers);
+	}
+	return ring_room(ring) >= room->bytes || ring_is_refused(ring);
+}
+
+/* Waits until so many bytes are free, or nothing can be written any more. */
+static int wait_for_room(struct ring *ring, u64 bytes, bool nowait)
+{
+	struct room room = { .ring = ring, .bytes = bytes };
+
+	if (nowait)
+		return -EAGAIN;
+	return side_sleep(&ring->writers, bytes, 0, has_room, &room);
+}
+
+/*
+ * Makes the next bytes present, for so many times in a row, and returns how many can be read. 0 is
+ * for none.
+ */
+static size_t fault_in(struct ring *ring, struct iov_iter *from, size_t bytes, unsigned int faults)
+{
+	/* This may take long: whatever this thread was woken for is for others now. */
+	if (ring->full == RINGDEV_BLOCK)
+		pass_on_to_writer(ring);
+	bytes -= fault_in_iov_iter_readable(from, bytes);
+	return faults > FAULTS_MAX ? 0 : bytes;
+}
+
+static int write_stream(struct ring *ring, struct iov_iter *from, bool nowait, size_t *written)
+{
+	struct producer *producer = &ring->producer;
+	size_t end = iov_iter_count(from);
+	/* A short write stays one piece, unless its writer prefers a part of it to waiting. */
+	bool whole = !nowait && ring->full == RINGDEV_BLOCK && end <= ATOMIC_WRITE;
+	unsigned int faults = 0;
+	int err;
+
+	while (*written < end) {
+		size_t left = end - *written;
+		size_t most = min_t(size_t, left, COPY_MAX);
+		size_t least = whole ? left : 1;
+		size_t room, copied;
+		u64 before;
+
+		/* Nothing is given up for what cannot be read. */
+		if (ring->overwrites) {
+			most -= fault_in_iov_iter_readable(from, most);
+			if (!most)
+				return -EFAULT;
+		}
+
+		mutex_lock(&producer->lock);
+		err = may_write(ring);
+		if (err) {
+			mutex_unlock(&producer->lock);
+			return err;
+		}
+		if (ring->overwrites)
+			producer_make_room(ring, most);
+		room = producer_reserve(ring, least, most);
+		if (!room) {
+			if (ring->full == RINGDEV_DROP) {
+				if (!*written) {
+					producer->records_dropped++;
+					producer->bytes_dropped += left;
+				}
+				mutex_unlock(&producer->lock);
+				return -ENOBUFS;
+			}
+			mutex_unlock(&producer->lock);
+			err = wait_for_room(ring, least, nowait);
+			if (err)
+				return err;
+			continue;
+		}
+		copied = copy_nofault(producer_at(producer, ring->head), room, from);
+		if (copied < room && whole) {
+			iov_iter_revert(from, copied);
+			copied = 0;
+		}
+		if (copied) {
+			before = producer_publish(ring, copied);
+			mutex_unlock(&producer->lock);
+			wake_readers(ring, before, before + copied);
+			*written += copied;
+			faults = 0;
+		} else {
+			mutex_unlock(&producer->lock);
+		}
+
+		if (copied < room) {
+			size_t asked = min(most, end - *written);
+			size_t present = fault_in(ring, from, asked, ++faults);
+
+			if (!present)
+				return -EFAULT;
+			/* What lies behind cannot be read: the write is short. */
+			if (present < asked)
+				end = *written + present;
+		}
+	}
+	return 0;
+}
+
+/* All or nothing. */
+static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, size_t *written)
+{
+	struct producer *producer = &ring->producer;
+	size_t len = iov_iter_count(from);
+	unsigned int faults = 0;
+	struct ringdev_record *header;
+	size_t copied;
+	u64 before, bytes;
+	int err;
+
+	if (len > U32_MAX)
+		return -EMSGSIZE;
+	if (!len)
+		return 0;
+	bytes = stored(len);
+
+	for (;;) {
+		if (len > max_record(ring_capacity(ring)))
+			return -EMSGSIZE;
+		/* Nothing is given up for what cannot be read. */
+		if (ring->overwrites && fault_in_iov_iter_readable(from, len))
+			return -EFAULT;
+
+		mutex_lock(&producer->lock);
+		err = may_write(ring);
+		/* It may have been resized meanwhile. */
+		if (!err && len > max_record(producer->mask + 1))
+			err = -EMSGSIZE;
+		if (err) {
+			mutex_unlock(&producer->lock);
+			return err;
+		}
+		if (ring->overwrites)
+			producer_make_room(ring, bytes);
+		if (!producer_reserve(ring, bytes, bytes)) {
+			if (ring->full == RINGDEV_DROP) {
+				producer->records_dropped++;
+				producer->bytes_dropped += len;
+				mutex_unlock(&producer->lock);
+				return -ENOBUFS;
+			}
+			mutex_unlock(&producer->lock);
+			err = wait_for_room(ring, bytes, nowait);
+			if (err)
+				return err;
+			continue;
+		}
+		header = (struct ringdev_record *)producer_at(producer, ring->head);
+		copied = copy_nofault(header + 1, len, from);
+		if (copied == len) {
+			WRITE_ONCE(header->length, len);
+			WRITE_ONCE(header->flags, 0);
+			WRITE_ONCE(header->sequence, producer->records);
+			WRITE_ONCE(header->timestamp_ns, ktime_get_ns());
+			WRITE_ONCE(header->lost, 0);
+			producer->records++;
+			producer->bytes += len;
+			before = producer_publish(ring, bytes);
+			mutex_unlock(&producer->lock);
+			wake_readers(ring, before, before + bytes);
+			*written = len;
+			return 0;
+		}
+		mutex_unlock(&producer->lock);
+
+		iov_iter_revert(from, copied);
+		if (fault_in(ring, from, len, ++faults) < len)
+			return -EFAULT;
+	}
+}
+
+/*
+ * Writes all, or as much as fits if it may not wait; a record goes in whole or not. What was
+ * written is the answer if it is anything, else what has kept it from being.
+ */
+ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait)
+{
+	size_t written = 0;
+	int err;
+
+	if (ring->is_record)
+		err = write_record(ring, from, nowait, &written);
+	else
+		err = write_stream(ring, from, nowait, &written);
+	if (ring->full == RINGDEV_BLOCK)
+		pass_on_to_writer(ring);
+	/* Also if some of it was written, as with a pipe. */
+	if (err == -EPIPE)
+		send_sig(SIGPIPE, current, 0);
+	return written ?: err;
+}
