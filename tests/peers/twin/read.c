@@ -160,7 +160,23 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 		/* Where data are overwritten there may seem to be more than the capacity. */
 		len = min3(len, most, (size_t)cursor->mask + 1);
 		copied = copy_nofault(cursor_at(cursor, position), len, to);
-		if (copied && cursor_was_lapped(ring, position)) {
+		if (copied < len) {
+			size_t present;
+
+			/*
+			 * From the start again: a page that is gone for a moment ends no read in
+			 * the middle of what somebody has written. Memory that ends there does.
+			 */
+			mutex_unlock(&cursor->lock);
+			iov_iter_revert(to, copied);
+			present = fault_in(ring, cursor, to, len, ++faults);
+			if (!present)
+				return -EFAULT;
+			if (present < len)
+				piece = present;
+			continue;
+		}
+		if (cursor_was_lapped(ring, position)) {
 			mutex_unlock(&cursor->lock);
 			iov_iter_revert(to, copied);
 			err = lapped(&piece);
@@ -168,27 +184,15 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 				return err;
 			continue;
 		}
-		if (copied) {
-			release_mark(cursor->mark, position + copied);
-			restart(cursor);
-			mutex_unlock(&cursor->lock);
-			ring_released(ring, position);
-			*read += copied;
-			faults = 0;
-			/* Something may be missing before what comes next. */
-			if (ring->overwrites)
-				return 0;
-		} else {
-			mutex_unlock(&cursor->lock);
-		}
-
-		if (copied < len) {
-			if (!fault_in(ring, cursor, to, len - copied, ++faults))
-				return -EFAULT;
-		} else if (len < most) {
-			/* There was no more. */
+		release_mark(cursor->mark, position + copied);
+		restart(cursor);
+		mutex_unlock(&cursor->lock);
+		ring_released(ring, position);
+		*read += copied;
+		faults = 0;
+		/* Something may be missing before what comes next; or there was no more. */
+		if (ring->overwrites || len < most)
 			return 0;
-		}
 	}
 }
 
