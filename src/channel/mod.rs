@@ -450,6 +450,12 @@ impl Channel {
         Ok(())
     }
 
+    /// Puts a cursor where the next data will be. With the same locks held, and its own.
+    fn leave_out_all(&self, producer: &Writing, reader: &Reader, cursor: &mut Cursor) {
+        let oldest = self.oldest(producer);
+        cursor.seek(self.view(reader), producer.core.newest(), oldest);
+    }
+
     /// Where the oldest data begin.
     fn oldest(&self, producer: &Writing) -> Place {
         producer.core.oldest(&self.positions, &*producer.data)
@@ -482,9 +488,8 @@ impl Channel {
         // the cursor may be overwritten from now on.
         let mut cursor = reader.cursor.lock();
         let before = cursor.core.noticed();
-        let (oldest, newest) = (self.oldest(&producer), producer.core.newest());
         // What was lost so far stays its loss, and nothing is added to it.
-        cursor.core.seek(self.view(&reader), newest, oldest);
+        self.leave_out_all(&producer, &reader, &mut cursor.core);
         cursor.refused = true;
         reader.evicted.store(true, Relaxed);
         self.unlock(&reader, cursor, before);
@@ -507,12 +512,9 @@ impl Channel {
         match to {
             Seek::Oldest => self.go_to_oldest(&producer, reader, self.oldest(&producer))?,
             Seek::Newest => {
-                let oldest = self.oldest(&producer);
                 let mut cursor = reader.lock()?;
                 let before = cursor.core.noticed();
-                cursor
-                    .core
-                    .seek(self.view(reader), producer.core.newest(), oldest);
+                self.leave_out_all(&producer, reader, &mut cursor.core);
                 self.unlock(reader, cursor, before);
             }
         }
@@ -817,20 +819,12 @@ impl Channel {
     /// Where a cursor is, for all to see.
     #[inline]
     fn mark<'a>(&'a self, reader: &'a Reader) -> &'a Mark {
-        if self.attributes.cursor_is_tail() {
-            self.positions.tail()
-        } else {
-            &reader.mark
-        }
+        self.view(reader).mark
     }
 
     #[inline]
     fn view<'a>(&'a self, reader: &'a Reader) -> View<'a> {
-        View {
-            positions: &self.positions,
-            mark: self.mark(reader),
-            missed: &reader.missed,
-        }
+        View::new(self.attributes, &self.positions, &reader.mark, &reader.missed)
     }
 
     /// Unlocks a cursor, and says so if it has noticed a loss since it had noticed what was lost

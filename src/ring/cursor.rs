@@ -51,7 +51,26 @@ pub(crate) struct View<'a> {
     pub(crate) missed: &'a Missed,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// What a cursor sees whose own mark is `own`.
+    #[inline]
+    pub(crate) fn new(
+        attributes: Attributes,
+        positions: &'a Positions,
+        own: &'a Mark,
+        missed: &'a Missed,
+    ) -> Self {
+        Self {
+            positions,
+            mark: if attributes.cursor_is_tail() {
+                positions.tail()
+            } else {
+                own
+            },
+            missed,
+        }
+    }
+
     /// For a thread that does not hold the cursor: whether something was lost here that nobody has
     /// been told of, noticed or not.
     pub(crate) fn has_missed(&self) -> bool {
@@ -221,7 +240,7 @@ impl Cursor {
     /// Moves the cursor to another place. `oldest` is where the oldest data begin: what was lost so
     /// far is counted, and what is left out on the way is neither read nor lost.
     pub(crate) fn seek(&mut self, view: View<'_>, to: Place, oldest: Place) {
-        self.catch_up_to(view, oldest);
+        self.lose_up_to(view, oldest.position);
         self.received = self.received(oldest);
         self.next = to.sequence;
         self.head_seen = view.positions.load_head();
@@ -236,7 +255,7 @@ impl Cursor {
     /// [`wake_writers`]: super::wake_writers
     pub(crate) fn clear(&mut self, view: View<'_>, newest: Place) -> Released {
         let before = self.position;
-        self.catch_up_to(view, newest);
+        self.lose_up_to(view, newest.position);
         Released { before }
     }
 
@@ -311,7 +330,7 @@ impl Cursor {
     /// Tells what was received and lost here, if the oldest data begin at `oldest`, to somebody for
     /// whom it is no news any more then.
     pub(crate) fn tell(&mut self, view: View<'_>, oldest: Place) -> Received {
-        self.catch_up_to(view, oldest);
+        self.lose_up_to(view, oldest.position);
         self.is_untold = false;
         view.missed.clear();
         self.received(oldest)
@@ -321,11 +340,6 @@ impl Cursor {
     #[inline]
     fn catch_up(&mut self, view: View<'_>) {
         self.lose_up_to(view, view.positions.load_tail());
-    }
-
-    /// The same for those who know where the oldest data are.
-    fn catch_up_to(&mut self, view: View<'_>, oldest: Place) {
-        self.lose_up_to(view, oldest.position);
     }
 
     /// What lies before `position`, which the tail or the head has reached, is lost if it has not

@@ -60,15 +60,7 @@ impl Ring {
     }
 
     pub(super) fn view(&self) -> View<'_> {
-        View {
-            positions: &self.positions,
-            mark: if self.attributes.cursor_is_tail() {
-                self.positions.tail()
-            } else {
-                &self.mark
-            },
-            missed: &self.missed,
-        }
+        View::new(self.attributes, &self.positions, &self.mark, &self.missed)
     }
 
     /// How many bytes can be read.

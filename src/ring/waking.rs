@@ -255,15 +255,7 @@ mod tests {
         }
 
         fn read(&mut self, bytes: usize) -> Result<(), ()> {
-            let view = View {
-                positions: &self.positions,
-                mark: if self.attributes.cursor_is_tail() {
-                    self.positions.tail()
-                } else {
-                    &self.mark
-                },
-                missed: &self.missed,
-            };
+            let view = View::new(self.attributes, &self.positions, &self.mark, &self.missed);
             let unread = self.cursor.unread(view, bytes).ok_or(())?;
             let released = unread.release(bytes).map_err(|_| ())?;
             let released = match self.attributes.delivery {
@@ -417,11 +409,7 @@ mod tests {
         let slot = ring.producer.reserve_record(&ring.positions, 1024);
         let _ = slot.ok_or(())?.publish(&NoWords, 0);
         ring.writers.pollers = true;
-        let view = View {
-            positions: &ring.positions,
-            mark: ring.positions.tail(),
-            missed: &ring.missed,
-        };
+        let view = View::new(ring.attributes, &ring.positions, &ring.mark, &ring.missed);
         let released = ring.cursor.clear(view, ring.producer.newest());
         wake_writers(&ring.positions, ring.attributes, released, &ring.writers);
         assert_eq!(ring.writers.pollers_woken.get(), 1);

@@ -384,19 +384,16 @@ impl Model {
     }
 
     fn mark<'a>(&'a self, reader: &'a Reader) -> &'a Mark {
-        if self.attributes.cursor_is_tail() {
-            self.positions.tail()
-        } else {
-            &reader.mark
-        }
+        self.view(reader).mark
     }
 
     fn view<'a>(&'a self, reader: &'a Reader) -> View<'a> {
-        View {
-            positions: &self.positions,
-            mark: self.mark(reader),
-            missed: &reader.says_missed,
-        }
+        View::new(
+            self.attributes,
+            &self.positions,
+            &reader.mark,
+            &reader.says_missed,
+        )
     }
 
     /// What the ring calls the account's position.

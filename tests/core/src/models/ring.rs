@@ -202,19 +202,12 @@ impl Ring {
     }
 
     fn mark(&self, reader: usize) -> &Mark {
-        if self.attributes.cursor_is_tail() {
-            self.positions.tail()
-        } else {
-            &self.cursors[reader].mark
-        }
+        self.view(reader).mark
     }
 
     fn view(&self, reader: usize) -> View<'_> {
-        View {
-            positions: &self.positions,
-            mark: self.mark(reader),
-            missed: &self.cursors[reader].missed,
-        }
+        let Reader { mark, missed, .. } = &self.cursors[reader];
+        View::new(self.attributes, &self.positions, mark, missed)
     }
 
     /// Writes all of `values` at once, and sleeps while they do not fit.
