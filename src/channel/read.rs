@@ -83,7 +83,8 @@ impl Channel {
     }
 
     /// The most common case, in as few instructions as it takes: a read from a stream that is one
-    /// piece, and does not wait. `None` if it is not that simple; then nothing has happened.
+    /// piece, and does not wait. `None` if it is not that simple; then nothing has happened, but
+    /// that `to` may be further on.
     #[inline]
     pub(crate) fn read_at_once(
         &self,
@@ -149,34 +150,7 @@ impl Channel {
             };
             let span = unread.span();
             let copied = to.copy_from(reading.data.area(span.offset, span.len));
-            if copied == span.len {
-                match unread.release(copied) {
-                    Ok(released) => {
-                        if reading.gauged {
-                            reader.gauge.restart();
-                        }
-                        self.unlock(reader, cursor, before);
-                        trace::read(&self.label, reader.id, released.before, copied as u64, 0);
-                        self.released(released);
-                        *read += copied;
-                        faults = 0;
-                        if self.attributes.overwrites() {
-                            // Something may be missing before what comes next.
-                            return Ok(());
-                        }
-                    }
-                    Err(Lapped) => {
-                        self.unlock(reader, cursor, before);
-                        to.rewind(copied);
-                        piece = lapped(piece)?;
-                        continue;
-                    }
-                }
-                if span.len < most {
-                    // There was no more.
-                    return Ok(());
-                }
-            } else {
+            if copied < span.len {
                 self.unlock(reader, cursor, before);
                 // From the start again: a page that is gone for a moment, as after a fork(2) of
                 // another thread, ends no read in the middle of what somebody has written. Memory
@@ -187,6 +161,25 @@ impl Channel {
                 if present < span.len {
                     piece = present;
                 }
+                continue;
+            }
+            let Ok(released) = unread.release(copied) else {
+                self.unlock(reader, cursor, before);
+                to.rewind(copied);
+                piece = lapped(piece)?;
+                continue;
+            };
+            if reading.gauged {
+                reader.gauge.restart();
+            }
+            self.unlock(reader, cursor, before);
+            trace::read(&self.label, reader.id, released.before, copied as u64, 0);
+            self.released(released);
+            *read += copied;
+            faults = 0;
+            // Something may be missing before what comes next; or there was no more.
+            if self.attributes.overwrites() || span.len < most {
+                return Ok(());
             }
         }
     }

@@ -32,13 +32,8 @@ use kernel::{
 };
 
 impl Channel {
-    /// Writes all of `from`, or as much as fits if it may not wait; a record goes in whole or not.
-    ///
-    /// Answers how much was written if that is anything. Else `EAGAIN` when full and not allowed to
-    /// wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
-    /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
-    /// nobody is left to read, and `ENODEV` when the ring was destroyed.
-    /// The same for a record.
+    /// Writes a record as [`Channel::write_at_once`] writes bytes of a stream. If it is not that
+    /// simple nothing has happened to `from` either.
     #[inline]
     fn write_record_at_once(&self, from: &mut impl Source) -> Option<usize> {
         let len = from.remaining();
@@ -67,6 +62,12 @@ impl Channel {
         Some(len)
     }
 
+    /// Writes all of `from`, or as much as fits if it may not wait; a record goes in whole or not.
+    ///
+    /// Answers how much was written if that is anything. Else `EAGAIN` when full and not allowed to
+    /// wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
+    /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
+    /// nobody is left to read, and `ENODEV` when the ring was destroyed.
     #[inline(never)]
     pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
         if let Some(written) = self.write_record_at_once(from) {
@@ -88,7 +89,8 @@ impl Channel {
     }
 
     /// The most common case, in as few instructions as it takes: a write to a stream that goes in
-    /// as one piece, at once. `None` if it is not that simple; then nothing has happened.
+    /// as one piece, at once. `None` if it is not that simple; then nothing has happened, but that
+    /// `from` may be further on.
     #[inline]
     pub(crate) fn write_at_once(&self, from: &mut impl Source) -> Option<usize> {
         let len = from.remaining();

@@ -105,7 +105,8 @@ pub(crate) trait FileOperations: Sized + 'static {
     fn open(device: &Self::Device, access: Access) -> Result<Self::Private>;
 
     /// The same as [`FileOperations::read`] for what can be read at once, in as few instructions as
-    /// it takes. `None` if it is not that simple; then nothing has happened, and `read` is called.
+    /// it takes. `None` if it is not that simple; then nothing has happened, and `read` is called
+    /// with another destination of the same memory, as this one may be further on.
     #[inline]
     fn read_at_once(_this: Private<'_, Self>, _to: &mut impl Destination) -> Option<usize> {
         None
