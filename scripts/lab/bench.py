@@ -73,7 +73,7 @@ from lab.clean import PRODUCT
 from lab.errors import Exit, LabError, UsageError
 from lab.lane import Lane
 from lab.qemu import ICOUNT_CPU, Port
-from lab.report import say
+from lab.report import aligned, say
 from lab.task import Task
 
 SCHEMA = 1
@@ -136,8 +136,9 @@ def main(argv: list[str]) -> int:
     timing = lane.prepare("plain")
     # Whatever else works on this host: only TCG counts instructions.
     where = replace(timing, accel="tcg")
+    task = prepare(where)
     say("counting instructions")
-    report = measure(where, "instructions", counting=True)
+    report = measure(where, task, "instructions", counting=True)
     costs = read_costs(report)
     batches = [_cost(series) for series in report["batches"]]
     results = describe(where, report, costs)
@@ -147,7 +148,7 @@ def main(argv: list[str]) -> int:
     print(batch_table(batches), "", notes(results, costs), sep="\n")
 
     say("timing transfers between two CPUs")
-    times = measure(timing, "throughput", counting=False)
+    times = measure(timing, task, "throughput", counting=False)
     sizes = throughput.read(times)
     print(f"\nTime by that of the ring, two threads on two CPUs ({timing.accel}):")
     print("", throughput.table(sizes), "", throughput.latencies(times), sep="\n")
@@ -180,21 +181,26 @@ def compare(where: Lane, costs: Costs, *, record: bool) -> list[str]:
     return instructions.rises(recorded, medians)
 
 
-def measure(where: Lane, what: str, *, counting: bool) -> Mapping[str, Any]:
-    """Runs the program in a guest, ``counting`` or with two CPUs, and returns what it reports."""
+def prepare(where: Lane) -> Task:
+    """Builds what is measured and what measures, for a guest that has the peers loaded."""
     programs = cargo.guest_programs(toolchain.find(want={"guest"}), PROGRAM)
     peers = [
         module.build_external(paths.ROOT / folder, where.kernel, where.tools) / f"{name}.ko"
         for folder, names in MODULES.items()
         for name in names
     ]
-    task = Task(
+    return Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),
         other_modules=tuple(peers),
-        command=" && ".join([*(f"insmod /lib/{peer.name}" for peer in peers), f"{PROGRAM} {what}"]),
-        programs={PROGRAM: programs[PROGRAM]},
+        programs=programs,
     )
+
+
+def measure(where: Lane, task: Task, what: str, *, counting: bool) -> Mapping[str, Any]:
+    """Runs the program in a guest, ``counting`` or with two CPUs, and returns what it reports."""
+    load = [f"insmod /lib/{peer.name}" for peer in task.other_modules]
+    task = replace(task, command=" && ".join([*load, f"{PROGRAM} {what}"]))
     machine = replace(where.machine(task.append()), icount=counting)
     log = logs.new("plain-bench")
     outcome = boot(machine, task, where.limits(SECONDS), log)
@@ -221,13 +227,6 @@ def read_costs(report: Mapping[str, Any]) -> Costs:
         costs[cost.size, cost.peer] = cost
     if missing := [(size, peer) for size in SIZES for peer in PEERS if (size, peer) not in costs]:
         raise NoFigures(f"the report lacks {missing}")
-    for cost in costs.values():
-        what = f"{cost.peer} at {cost.size} bytes"
-        if cost.spread > SPREAD_MAX:
-            raise NoFigures(
-                f"the repetitions of {what} differ by {cost.spread:.1%}: from {cost.minimum:.1f}"
-                f" to {cost.maximum:.1f} instructions"
-            )
     return costs
 
 
@@ -241,7 +240,13 @@ def _cost(series: Mapping[str, Any]) -> Cost:
             f"interrupts fell into all but {len(quiet)} of {len(every)} repetitions of {peer} at"
             f" {size} bytes"
         )
-    return Cost(size, peer, pairs, min(quiet), median(quiet), max(quiet), len(quiet), every)
+    cost = Cost(size, peer, pairs, min(quiet), median(quiet), max(quiet), len(quiet), every)
+    if cost.spread > SPREAD_MAX:
+        raise NoFigures(
+            f"the repetitions of {peer} at {size} bytes differ by {cost.spread:.1%}: from"
+            f" {cost.minimum:.1f} to {cost.maximum:.1f} instructions"
+        )
+    return cost
 
 
 def interrupted(costs: Costs) -> float:
@@ -307,16 +312,14 @@ def table(costs: Costs) -> str:
         ratios = [f"{medians['ring'] / medians[other]:.3f}" for other in others]
         above = f"{medians['ring'] - medians['floor']:.0f}"
         rows.append((units.size(size), *figures, *ratios, above))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return aligned(rows)
 
 
 def batch_table(batches: Sequence[Cost]) -> str:
     """Returns what a message costs that is read in a batch, aligned: a row for each peer."""
     rows = [("through", "instructions")]
     rows += [(batch.peer, f"{batch.median:,.0f}") for batch in batches]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return aligned(rows)
 
 
 def notes(results: Mapping[str, Any], costs: Costs) -> str:

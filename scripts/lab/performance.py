@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab import command, paths, pytools, units
+from lab import command, paths, pytools, throughput, units
 from lab.errors import LabError
 from lab.toolchain import Toolchain
 
@@ -46,10 +46,10 @@ def render(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _setting(results: Mapping[str, Any]) -> str:
-    throughput = results["throughput"]
+    accel = results["throughput"]["accel"]
     return (
         f"Linux {results['kernel']}, plain lane; {results['rustc']}; {results['qemu']},"
-        f" ``{results['cpu']}``; times under {throughput['accel']}.\n"
+        f" ``{results['cpu']}``; times under {accel}.\n"
     )
 
 
@@ -77,7 +77,7 @@ def _batches(batches: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _throughput(results: Mapping[str, Any]) -> str:
-    peers = ("pipe", "unix", "kfifo", "twin")
+    peers = throughput.RIVALS
     rows = [["messages of", *(f"{peer} / ring" for peer in peers), "ring / ring", "waits"]]
     for each in results["sizes"]:
         ratios = [each["ratios"][peer] for peer in peers]

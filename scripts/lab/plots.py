@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lab import units
+from lab import throughput, units
 
 # Colours that are told apart by those who see fewer: the palette of Okabe and Ito.
 COLOURS = {
@@ -86,9 +86,8 @@ def _instructions(results: Mapping[str, Any]) -> Figure:
 def _throughput(results: Mapping[str, Any]) -> Figure:
     """Time by that of the ring, with intervals, by size."""
     good = [each for each in results["sizes"] if each["is_good"]]
-    peers = ("pipe", "unix", "kfifo", "twin")
     figure, axes = plt.subplots(figsize=(7, 4))
-    for index, peer in enumerate(peers):
+    for index, peer in enumerate(throughput.RIVALS):
         places = [number + (index - 1.5) * 0.15 for number in range(len(good))]
         ratios = [each["ratios"][peer] for each in good]
         medians = [ratio["median"] for ratio in ratios]

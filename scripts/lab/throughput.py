@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 from lab import units
+from lab.report import aligned
 
 RING = "ring"
 CONTROL = "again"
@@ -134,8 +135,7 @@ def table(sizes: Sequence[Size]) -> str:
         figures = [str(each.ratios[peer]) if each.is_good else "-" for peer in RIVALS]
         waits = f"{each.waits[RING]:.3f}" if each.is_good else "-"
         rows.append((units.size(each.size), *figures, str(each.control), waits))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return aligned(rows)
 
 
 def troubles(sizes: Sequence[Size]) -> list[str]:
@@ -155,5 +155,4 @@ def latencies(report: Mapping[str, Any]) -> str:
     for each in report["round_trips"]:
         own = quantiles(each["nanoseconds"])
         rows.append((each["peer"], *(f"{own[mille] / base[mille]:.2f}" for mille in QUANTILES)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return aligned(rows)

@@ -23,6 +23,7 @@ mod throughput;
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -56,7 +57,7 @@ const VULNERABILITIES: &str = "/sys/devices/system/cpu/vulnerabilities";
 
 /// One peer at one size.
 struct Series {
-    peer: Kind,
+    peer: &'static str,
     size: usize,
     /// Pairs in a repetition.
     pairs: u32,
@@ -70,7 +71,7 @@ impl Series {
         let column =
             |of: fn(&Repetition) -> u64| self.repetitions.iter().map(of).collect::<Vec<_>>();
         json!({
-            "peer": self.peer.name(),
+            "peer": self.peer,
             "size": self.size,
             "pairs": self.pairs,
             "overhead": self.overhead,
@@ -85,6 +86,26 @@ struct Repetition {
     instructions: u64,
     /// The interrupts between a moment before and a moment after: none means that there was none.
     interrupts: u64,
+}
+
+impl Repetition {
+    /// Calls `pair` so many times, and tells besides whether each call answered that it did all.
+    #[inline(always)]
+    fn of(
+        interrupts: &mut Interrupts,
+        pairs: u32,
+        mut pair: impl FnMut() -> bool,
+    ) -> io::Result<(Self, bool)> {
+        let before = interrupts.count()?;
+        let mut whole = true;
+        let instructions = time(pairs, || whole &= pair());
+        let after = interrupts.count()?;
+        let repetition = Self {
+            instructions,
+            interrupts: after - before,
+        };
+        Ok((repetition, whole))
+    }
 }
 
 /// What is written, or where it is read to: on pages of its own, so that a copy costs the same
@@ -133,7 +154,7 @@ fn run() -> Result<Value, Box<dyn Error>> {
         "vulnerabilities": vulnerabilities()?,
         "holds": holds,
         "series": measure(&peers)?.iter().map(Series::to_json).collect::<Vec<_>>(),
-        "batches": measure_batches()?,
+        "batches": measure_batches()?.iter().map(Series::to_json).collect::<Vec<_>>(),
     }))
 }
 
@@ -149,7 +170,7 @@ fn measure(peers: &[Peer]) -> Result<Vec<Series>, Box<dyn Error>> {
         .flat_map(|&(size, pairs)| {
             peers.iter().map(move |peer| {
                 let series = Series {
-                    peer: peer.kind,
+                    peer: peer.kind.name(),
                     size,
                     pairs,
                     overhead: overhead(pairs),
@@ -172,42 +193,39 @@ fn measure(peers: &[Peer]) -> Result<Vec<Series>, Box<dyn Error>> {
 }
 
 /// Measures messages that are written one by one and read in batches.
-fn measure_batches() -> Result<Vec<Value>, Box<dyn Error>> {
+fn measure_batches() -> Result<Vec<Series>, Box<dyn Error>> {
+    /// Batches in a repetition.
     const RUNS: u32 = 12;
     let mut interrupts = Interrupts::open()?;
     let mut out = [0; MESSAGE];
     let mut back = Box::new([0; BATCH_MAX]);
     let batches = Batch::all()?;
-    let mut all: Vec<(Vec<u64>, Vec<u64>)> = vec![Default::default(); batches.len()];
+    let mut all: Vec<_> = batches
+        .iter()
+        .map(|batch| Series {
+            peer: batch.name,
+            size: MESSAGE,
+            // What counts is a message.
+            pairs: RUNS * MESSAGES as u32,
+            overhead: overhead(RUNS),
+            repetitions: Vec::with_capacity(ROUNDS),
+        })
+        .collect();
     for round in 0..=ROUNDS {
-        for (batch, (instructions, interrupted)) in batches.iter().zip(&mut all) {
+        for (batch, series) in batches.iter().zip(&mut all) {
             pattern(round, &mut out);
             back.fill(0);
-            let before = interrupts.count()?;
-            let mut whole = true;
-            let spent = time(RUNS, || whole &= batch.run(&out, &mut back));
-            let after = interrupts.count()?;
+            let (repetition, whole) =
+                Repetition::of(&mut interrupts, RUNS, || batch.run(&out, &mut back))?;
             if !whole || !batch.is_intact(&out, &back) {
                 return Err(format!("a batch of {} came back otherwise", batch.name).into());
             }
             if round > 0 {
-                instructions.push(spent);
-                interrupted.push(after - before);
+                series.repetitions.push(repetition);
             }
         }
     }
-    let to_json = |(batch, (instructions, interrupts)): (Batch, (Vec<u64>, Vec<u64>))| {
-        json!({
-            "peer": batch.name,
-            "size": MESSAGE,
-            // What counts is a message.
-            "pairs": RUNS as usize * MESSAGES,
-            "overhead": overhead(RUNS),
-            "instructions": instructions,
-            "interrupts": interrupts,
-        })
-    };
-    Ok(batches.into_iter().zip(all).map(to_json).collect())
+    Ok(all)
 }
 
 /// What a repetition needs.
@@ -233,21 +251,15 @@ impl Bench {
         pattern(round * size, out);
         back.fill(0);
 
-        let before = self.interrupts.count()?;
-        let mut whole = true;
-        let instructions = time(pairs, || whole &= peer.pair(out, back));
-        let after = self.interrupts.count()?;
-
+        let (repetition, whole) =
+            Repetition::of(&mut self.interrupts, pairs, || peer.pair(out, back))?;
         if !whole {
             return Err(format!("{} did less than {size} bytes in a call", peer.kind).into());
         }
         if peer.keeps() && back != out {
             return Err(format!("{} gave back other bytes than it got", peer.kind).into());
         }
-        Ok(Repetition {
-            instructions,
-            interrupts: after - before,
-        })
+        Ok(repetition)
     }
 }
 
