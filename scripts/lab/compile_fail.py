@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from lab import paths
+from lab import module, paths
 from lab.errors import LabError
 from lab.ktap import Result, Status
 from lab.lane import Lane
@@ -151,10 +150,13 @@ def _errors(
 ) -> Iterator[tuple[str, str]]:
     """Compiles the module with some mistakes in it, and yields the errors: file, CODE: MESSAGE."""
     with tempfile.TemporaryDirectory(prefix="ringdev-compile-fail-") as scratch:
-        shutil.copytree(paths.ROOT / "src", Path(scratch) / "src", ignore=_products)
+        module.link_sources(paths.ROOT / "src", Path(scratch) / "src")
         for mistake in mistakes:
-            with (Path(scratch) / mistake.parent).open("a") as parent:
-                parent.write(f'\n#[path = "{mistake.file}"]\nmod {mistake.name};\n')
+            parent = Path(scratch) / mistake.parent
+            text = parent.read_text()
+            # A file of its own, in place of the link to the one of the module.
+            parent.unlink()
+            parent.write_text(f'{text}\n#[path = "{mistake.file}"]\nmod {mistake.name};\n')
         run = subprocess.run(
             [
                 *compiler.words,
@@ -187,8 +189,3 @@ def errors_of(said: str) -> Iterator[tuple[str, str]]:
         primary = next(span for span in message["spans"] if span["is_primary"])
         code = (message["code"] or {}).get("code", "")
         yield primary["file_name"], f"{code}: {message['message']}"
-
-
-def _products(_: str, names: list[str]) -> list[str]:
-    """Leaves out what kbuild may have put there."""
-    return [name for name in names if not name.endswith((".rs", ".c", ".h")) and "." in name]
