@@ -32,7 +32,9 @@ use crate::{
         },
         transfer::{
             Destination,
-            Source, //
+            Source,
+            UserDestination,
+            UserSource, //
         },
         uapi, //
     }, //
@@ -155,12 +157,12 @@ impl FileOperations for Endpoint {
     }
 
     #[inline]
-    fn read_at_once(this: &Self, to: &mut impl Destination) -> Option<usize> {
+    fn read_at_once(this: &Self, to: UserDestination) -> Option<usize> {
         this.channel().read_at_once(this.reader.as_deref()?, to)
     }
 
     #[inline]
-    fn write_at_once(this: &Self, from: &mut impl Source) -> Option<usize> {
+    fn write_at_once(this: &Self, from: UserSource) -> Option<usize> {
         this.channel().write_at_once(from)
     }
 

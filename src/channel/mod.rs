@@ -97,24 +97,24 @@ const SHARED: u64 = 0;
 
 impl Words for Mirror {
     #[inline]
-    fn load(&self, offset: usize) -> u64 {
-        let [word] = self.load_words(offset);
+    fn load(&self, position: u64) -> u64 {
+        let [word] = self.load_words(position);
         word
     }
 
     #[inline]
-    fn store(&self, offset: usize, word: u64) {
-        self.store_words(offset, [word]);
+    fn store(&self, position: u64, word: u64) {
+        self.store_words(position, [word]);
     }
 
     #[inline]
-    fn load_all<const N: usize>(&self, offset: usize) -> [u64; N] {
-        self.load_words(offset)
+    fn load_all<const N: usize>(&self, position: u64) -> [u64; N] {
+        self.load_words(position)
     }
 
     #[inline]
-    fn store_all<const N: usize>(&self, offset: usize, words: [u64; N]) {
-        self.store_words(offset, words);
+    fn store_all<const N: usize>(&self, position: u64, words: [u64; N]) {
+        self.store_words(position, words);
     }
 }
 
@@ -200,7 +200,7 @@ pub(crate) struct Channel {
     /// What events call it.
     label: Label,
     attributes: Attributes,
-    shortest: Shortest,
+    at_once: AtOnce,
     positions: Positions,
     #[pin]
     producer: Mutex<Writing>,
@@ -225,27 +225,35 @@ pub(crate) struct Channel {
     next_cursor: Atomic<u64>,
 }
 
-/// What there is a shortest way for: rings whose readers compete, whose writers wait, and which
-/// persist. Looked at in every call, and therefore one byte that is compared as a whole.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shortest {
-    /// Nothing; the ring is another one.
-    No,
-    Stream,
-    Record,
+/// The longest read and write that is tried the shortest way, which is there for rings whose
+/// readers compete, whose writers wait, and which persist: [`COPY_MAX`], or 0 if the ring is
+/// another one. One comparison tells in a call whether it is tried.
+#[derive(Clone, Copy)]
+struct AtOnce {
+    /// Bytes of a stream.
+    bytes: usize,
+    /// Bytes of a record.
+    record: usize,
 }
 
-impl Shortest {
+impl AtOnce {
     fn of(attributes: Attributes) -> Self {
         const RECORDS: Attributes = Attributes {
             framing: Framing::Record,
             ..Attributes::STREAM
         };
-        match attributes {
-            Attributes::STREAM => Self::Stream,
-            RECORDS => Self::Record,
-            _ => Self::No,
-        }
+        let (bytes, record) = match attributes {
+            Attributes::STREAM => (COPY_MAX, 0),
+            RECORDS => (0, COPY_MAX),
+            _ => (0, 0),
+        };
+        Self { bytes, record }
+    }
+
+    /// Whether `len` is not 0, and at most `longest`.
+    #[inline]
+    fn includes(longest: usize, len: usize) -> bool {
+        len.wrapping_sub(1) < longest
     }
 }
 
@@ -328,11 +336,11 @@ impl Channel {
             list: KVec::new(),
             departed: Received::default(),
         };
-        let shortest = Shortest::of(attributes);
+        let at_once = AtOnce::of(attributes);
         Ok(pin_init!(Self {
             label,
             attributes,
-            shortest,
+            at_once,
             positions: Positions::new(capacity, START),
             producer <- new_mutex!(Writing { core, data, refused: false }, "ringdev_producer"),
             shared,
@@ -562,7 +570,7 @@ impl Channel {
         drop(cursors);
         drop(producer);
         if let (Some(released), false) = (last, self.attributes.overwrites()) {
-            ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+            ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
         }
         // Whoever polls for what was lost.
         self.tell_everybody(&self.readers);
@@ -578,7 +586,6 @@ impl Channel {
         if self.attributes.overwrites() {
             self.give_up_what_was_read(&mut producer, capacity)?;
         }
-        let old = self.positions.capacity();
         // The tail may move on: then a little more is copied than has to be.
         let tail = self.positions.tail().load();
         // CAST: At most the old capacity, which fits.
@@ -586,7 +593,7 @@ impl Channel {
         if len > capacity.bytes() {
             return Err(EBUSY);
         }
-        data.copy_from(capacity.offset(tail), &producer.data, old.offset(tail), len);
+        data.copy_from(&producer.data, tail, len);
         let before = core::mem::replace(&mut producer.data, data);
         producer.core.set_capacity(&self.positions, capacity);
         let cursors = self.cursors.lock();
@@ -845,7 +852,7 @@ impl Channel {
     #[inline]
     fn released(&self, released: Released) {
         if self.attributes.cursor_is_tail() {
-            ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+            ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
         } else {
             self.advance_tail();
         }
@@ -869,7 +876,7 @@ impl Channel {
         let released = behind.and_then(|by| self.positions.advance_tail(tail.wrapping_add(by)));
         drop(cursors);
         if let Some(released) = released {
-            ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+            ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
         }
     }
 

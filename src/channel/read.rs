@@ -5,9 +5,9 @@
 use super::{
     progress,
     watermark::Readiness,
+    AtOnce,
     Channel,
     Reader,
-    Shortest,
     COPY_MAX,
     FAULTS_MAX, //
 };
@@ -23,7 +23,10 @@ use crate::{
     staging::{
         file::Waiting,
         trace,
-        transfer::Destination, //
+        transfer::{
+            Destination,
+            UserDestination, //
+        }, //
     }, //
 };
 use kernel::{
@@ -83,16 +86,15 @@ impl Channel {
     }
 
     /// The most common case, in as few instructions as it takes: a read from a stream that is one
-    /// piece, and does not wait. `None` if it is not that simple; then nothing has happened, but
-    /// that `to` may be further on.
+    /// piece, and does not wait. `None` if it is not that simple; then nothing has happened.
     #[inline]
     pub(crate) fn read_at_once(
         &self,
         reader: &Reader,
-        to: &mut impl Destination,
+        to: UserDestination,
     ) -> Option<usize> {
         let most = to.remaining();
-        if self.shortest != Shortest::Stream || most.wrapping_sub(1) >= COPY_MAX {
+        if !AtOnce::includes(self.at_once.bytes, most) {
             return None;
         }
         let view = View {
@@ -107,16 +109,16 @@ impl Channel {
         }
         let unread = reading.core.unread_kept(view, most)?;
         let span = unread.span();
-        let copied = to.copy_from(reading.data.area(span.offset, span.len));
-        if copied < span.len {
+        let len = span.len;
+        if !to.copy_all_from(reading.data.area(span.position, len), len) {
             return None;
         }
-        let released = unread.release_kept(copied);
+        let released = unread.release_kept(len);
         drop(cursor);
-        trace::read(&self.label, reader.id, released.before, copied as u64, 0);
-        ring::wake_writers(&self.positions, self.attributes, released, &self.writers);
+        trace::read(&self.label, reader.id, released.before, len as u64, 0);
+        ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
         ring::pass_on_to_reader(&self.positions, view.mark, &*self.readers);
-        Some(copied)
+        Some(len)
     }
 
     fn read_stream(
@@ -149,7 +151,7 @@ impl Channel {
                 continue;
             };
             let span = unread.span();
-            let copied = to.copy_from(reading.data.area(span.offset, span.len));
+            let copied = to.copy_from(reading.data.area(span.position, span.len));
             if copied < span.len {
                 self.unlock(reader, cursor, before);
                 // From the start again: a page that is gone for a moment, as after a fork(2) of
@@ -243,7 +245,7 @@ impl Channel {
                 if span.len > room {
                     return Err(EMSGSIZE);
                 }
-                (span.len, to.copy_from(data.area(span.offset, span.len)))
+                (span.len, to.copy_from(data.area(span.position, span.len)))
             }
             Batch::WithHeaders => {
                 let span = records.span();
@@ -251,13 +253,13 @@ impl Channel {
                     return Err(EMSGSIZE);
                 }
                 if lost == 0 {
-                    (span.len, to.copy_from(data.area(span.offset, span.len)))
+                    (span.len, to.copy_from(data.area(span.position, span.len)))
                 } else {
                     // In the ring nobody is said to have lost anything.
                     let mut copied = to.put(&records.first().to_bytes(lost));
                     if copied == Header::SIZE {
-                        let rest = span.len - Header::SIZE;
-                        copied += to.copy_from(data.area(span.offset + Header::SIZE, rest));
+                        let position = span.position.wrapping_add(Header::SIZE as u64);
+                        copied += to.copy_from(data.area(position, span.len - Header::SIZE));
                     }
                     (span.len, copied)
                 }

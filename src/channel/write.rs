@@ -4,8 +4,8 @@
 
 use super::{
     progress,
+    AtOnce,
     Channel,
-    Shortest,
     Writing,
     COPY_MAX,
     FAULTS_MAX, //
@@ -16,14 +16,18 @@ use crate::{
         Capacity,
         Framing,
         Full,
-        Header, //
+        Header,
+        Published, //
     },
     staging::{
         clock,
         file::Waiting,
         signal,
         trace,
-        transfer::Source, //
+        transfer::{
+            Source,
+            UserSource, //
+        }, //
     }, //
 };
 use kernel::{
@@ -32,36 +36,6 @@ use kernel::{
 };
 
 impl Channel {
-    /// Writes a record as [`Channel::write_at_once`] writes bytes of a stream. If it is not that
-    /// simple nothing has happened to `from` either.
-    #[inline]
-    fn write_record_at_once(&self, from: &mut impl Source) -> Option<usize> {
-        let len = from.remaining();
-        if self.shortest != Shortest::Record || len.wrapping_sub(1) >= COPY_MAX {
-            return None;
-        }
-        // CAST: At most `COPY_MAX`.
-        let length = len as u32;
-        let mut producer = self.producer.lock();
-        let writing = &mut *producer;
-        if writing.refused || len > writing.core.capacity().max_record() {
-            return None;
-        }
-        let slot = writing.core.reserve_record(&self.positions, length)?;
-        let span = slot.payload();
-        let copied = from.copy_to(writing.data.area(span.offset, span.len));
-        if copied < len {
-            from.rewind(copied);
-            return None;
-        }
-        let published = slot.publish(&*writing.data, clock::monotonic_ns());
-        drop(producer);
-        trace::write(&self.label, published.before, len, 1);
-        ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
-        ring::pass_on_to_writer(&self.positions, &self.writers);
-        Some(len)
-    }
-
     /// Writes all of `from`, or as much as fits if it may not wait; a record goes in whole or not.
     ///
     /// Answers how much was written if that is anything. Else `EAGAIN` when full and not allowed to
@@ -70,9 +44,6 @@ impl Channel {
     /// nobody is left to read, and `ENODEV` when the ring was destroyed.
     #[inline(never)]
     pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
-        if let Some(written) = self.write_record_at_once(from) {
-            return Ok(written);
-        }
         let mut written = 0;
         let result = match self.attributes.framing {
             Framing::Stream => self.write_stream(from, waiting, &mut written),
@@ -88,32 +59,65 @@ impl Channel {
         progress(written, result)
     }
 
-    /// The most common case, in as few instructions as it takes: a write to a stream that goes in
-    /// as one piece, at once. `None` if it is not that simple; then nothing has happened, but that
-    /// `from` may be further on.
+    /// The most common cases, in as few instructions as they take: a write that goes in as one
+    /// piece, at once. `None` if it is not that simple; then nothing has happened.
     #[inline]
-    pub(crate) fn write_at_once(&self, from: &mut impl Source) -> Option<usize> {
+    pub(crate) fn write_at_once(&self, from: UserSource) -> Option<usize> {
         let len = from.remaining();
-        if self.shortest != Shortest::Stream || len > COPY_MAX {
-            return None;
+        if AtOnce::includes(self.at_once.bytes, len) {
+            self.write_bytes_at_once(from)
+        } else if AtOnce::includes(self.at_once.record, len) {
+            self.write_record_at_once(from)
+        } else {
+            None
         }
+    }
+
+    #[inline]
+    fn write_bytes_at_once(&self, from: UserSource) -> Option<usize> {
+        let len = from.remaining();
         let mut producer = self.producer.lock();
         let writing = &mut *producer;
         if writing.refused {
             return None;
         }
-        let room = writing.core.reserve(&self.positions, len, len)?;
-        let span = room.span();
-        let copied = from.copy_to(writing.data.area(span.offset, span.len));
-        if copied < len {
+        let room = writing.core.reserve_all(&self.positions, len)?;
+        let position = room.span().position;
+        if !from.copy_all_to(writing.data.area(position, len), len) {
             return None;
         }
         let published = room.publish(len);
         drop(producer);
-        trace::write(&self.label, published.before, len, 0);
-        ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
-        ring::pass_on_to_writer(&self.positions, &self.writers);
+        self.written_at_once(published, len, 0);
         Some(len)
+    }
+
+    /// Not inline, so that it takes no registers from the shortest way.
+    #[inline(never)]
+    fn write_record_at_once(&self, from: UserSource) -> Option<usize> {
+        let len = from.remaining();
+        let mut producer = self.producer.lock();
+        let writing = &mut *producer;
+        if writing.refused || len > writing.core.capacity().max_record() {
+            return None;
+        }
+        // CAST: At most `COPY_MAX`.
+        let slot = writing.core.reserve_record(&self.positions, len as u32)?;
+        let position = slot.payload().position;
+        if !from.copy_all_to(writing.data.area(position, len), len) {
+            return None;
+        }
+        let published = slot.publish(&*writing.data, clock::monotonic_ns());
+        drop(producer);
+        self.written_at_once(published, len, 1);
+        Some(len)
+    }
+
+    #[inline(always)]
+    fn written_at_once(&self, published: Published, len: usize, records: u64) {
+        trace::write(&self.label, published.before, len, records);
+        ring::wake_readers(&self.positions, &self.attributes, published, &*self.readers);
+        ring::pass_on_to_writer(&self.positions, &self.writers);
     }
 
     fn write_stream(
@@ -162,7 +166,7 @@ impl Channel {
                 continue;
             };
             let span = room.span();
-            let mut copied = from.copy_to(writing.data.area(span.offset, span.len));
+            let mut copied = from.copy_to(writing.data.area(span.position, span.len));
             let faulted = copied < span.len;
             if faulted && whole {
                 from.rewind(copied);
@@ -172,7 +176,7 @@ impl Channel {
                 let published = room.publish(copied);
                 drop(producer);
                 trace::write(&self.label, published.before, copied, 0);
-                ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+                ring::wake_readers(&self.positions, &self.attributes, published, &*self.readers);
                 *written += copied;
                 faults = 0;
             } else {
@@ -241,12 +245,12 @@ impl Channel {
                 continue;
             };
             let span = slot.payload();
-            let copied = from.copy_to(writing.data.area(span.offset, span.len));
+            let copied = from.copy_to(writing.data.area(span.position, span.len));
             if copied == len {
                 let published = slot.publish(&*writing.data, clock::monotonic_ns());
                 drop(producer);
                 trace::write(&self.label, published.before, len, 1);
-                ring::wake_readers(&self.positions, self.attributes, published, &*self.readers);
+                ring::wake_readers(&self.positions, &self.attributes, published, &*self.readers);
                 *written = len;
                 return Ok(());
             }

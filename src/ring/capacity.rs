@@ -9,7 +9,7 @@ use super::Framing;
 /// # Invariants
 ///
 /// A power of two, at least [`Capacity::MIN`] and at most [`Capacity::MAX`]. It follows that it
-/// fits a `usize` twice over, so that an offset into the doubly mapped data never overflows.
+/// fits a `usize`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capacity(u64);
 
@@ -63,13 +63,6 @@ impl Capacity {
         self.bytes() / 4
     }
 
-    /// Where in the data the byte at `position` lies.
-    #[inline]
-    pub(crate) fn offset(self, position: u64) -> usize {
-        // CAST: Less than the capacity, which fits.
-        (position & (self.0 - 1)) as usize
-    }
-
     /// How much must be free before a reader wakes a writer that sleeps.
     ///
     /// A quarter of the ring, so that a writer that outruns its reader is woken once for many
@@ -117,19 +110,6 @@ mod tests {
         assert!(Capacity::new(2 * PAGE_SIZE - 1, PAGE_SIZE).is_none());
         assert!(Capacity::new(2 * PAGE_SIZE + 1, PAGE_SIZE).is_none());
         assert!(Capacity::new(u64::MAX, PAGE_SIZE).is_none());
-    }
-
-    #[test]
-    fn offset_wraps_with_the_position() -> Result<(), ()> {
-        let capacity = Capacity::new(8192, PAGE_SIZE).ok_or(())?;
-        assert_eq!(capacity.bytes(), 8192);
-        assert_eq!(capacity.offset(0), 0);
-        assert_eq!(capacity.offset(8191), 8191);
-        assert_eq!(capacity.offset(8192), 0);
-        assert_eq!(capacity.offset((1 << 32) + 5), 5);
-        assert_eq!(capacity.offset(u64::MAX), 8191);
-        assert_eq!(capacity.offset(u64::MAX.wrapping_add(1)), 0);
-        Ok(())
     }
 
     #[test]

@@ -133,7 +133,12 @@ impl Cursor {
         if self.attributes.overwrites() {
             self.catch_up(view);
         }
-        self.unread_kept(view, most)
+        let len = self.find(view, most)?;
+        Some(Unread {
+            span: Span::new(self.capacity, self.position, len),
+            cursor: self,
+            view,
+        })
     }
 
     /// The same, where it is known that writers wait.
@@ -143,19 +148,30 @@ impl Cursor {
         view: View<'a>,
         most: usize,
     ) -> Option<Unread<'a>> {
+        let len = self.find(view, most)?;
+        Some(Unread {
+            // INVARIANT: By our own no more than a capacity is unread.
+            span: Span {
+                position: self.position,
+                len,
+            },
+            cursor: self,
+            view,
+        })
+    }
+
+    /// How many bytes are unread, at most `most`. `None` if none are.
+    #[inline]
+    fn find(&mut self, view: View<'_>, most: usize) -> Option<usize> {
         let mut unread = self.known_unread();
         if unread < most {
             self.look(view);
             unread = self.known_unread();
+            if unread == 0 {
+                return None;
+            }
         }
-        if unread == 0 {
-            return None;
-        }
-        Some(Unread {
-            span: Span::new(self.capacity, self.position, unread.min(most)),
-            cursor: self,
-            view,
-        })
+        Some(unread.min(most))
     }
 
     /// Finds the next record. `None` if there is none.
@@ -190,7 +206,7 @@ impl Cursor {
                     return None;
                 }
             }
-            let first = Header::load(words, self.capacity.offset(self.position));
+            let first = Header::load(words, self.position);
             if !self.attributes.overwrites() || !view.positions.was_overwritten(self.position) {
                 break first;
             }
@@ -218,7 +234,7 @@ impl Cursor {
     /// Adds to `found` the records behind it that fit into `most` bytes.
     fn extend(&self, found: &mut Found, words: &impl Words, most: usize) {
         while found.end != self.head_seen {
-            let length = Header::load_length(words, self.capacity.offset(found.end));
+            let length = Header::load_length(words, found.end);
             let end = found.end.wrapping_add(Header::stored(length));
             // The records before it, and it without the padding behind it.
             // CAST: Both are at most a few times the capacity.
@@ -573,7 +589,7 @@ mod tests {
         let _ = ring.writer().write(4000)?;
         let mut cursor = ring.cursor();
         let unread = cursor.unread(ring.view(), 100).ok_or(())?;
-        assert_eq!(unread.span().offset, BYTES - 3000);
+        assert_eq!(unread.span().position, START);
         assert_eq!(unread.span().len, 100);
         let unread = cursor.unread(ring.view(), usize::MAX).ok_or(())?;
         assert_eq!(unread.span().len, 4000);
@@ -607,7 +623,7 @@ mod tests {
 
         // The rest follows, and no more is released than was there.
         let unread = cursor.unread(ring.view(), usize::MAX).ok_or(())?;
-        assert_eq!(unread.span().offset, BYTES - 3000 + 30);
+        assert_eq!(unread.span().position, START + 30);
         assert_eq!(unread.span().len, 4066);
         let released = unread.release(usize::MAX).map_err(|_| ())?;
         assert_eq!(released.before, START + 30);
@@ -630,7 +646,7 @@ mod tests {
         assert!(cursor.unread(ring.view(), 1).is_none());
         let _ = writer.write(2)?;
         let unread = cursor.unread(ring.view(), 10).ok_or(())?;
-        assert_eq!(unread.span().offset, BYTES - 3000 + 1);
+        assert_eq!(unread.span().position, START + 1);
         assert_eq!(unread.span().len, 2);
         Ok(())
     }
@@ -670,7 +686,7 @@ mod tests {
         assert_eq!(ring.unread(), BYTES);
 
         let unread = cursor.unread(ring.view(), usize::MAX).ok_or(())?;
-        assert_eq!(unread.span().offset, BYTES - 3000 + 100);
+        assert_eq!(unread.span().position, START + 100);
         assert_eq!(unread.span().len, BYTES);
         assert!(unread.release(usize::MAX).is_ok());
         assert_eq!(cursor.noticed().bytes_lost, 90);
@@ -695,7 +711,7 @@ mod tests {
         assert_eq!(writer.received(&cursor).bytes, 0);
 
         let unread = cursor.unread(ring.view(), 100).ok_or(())?;
-        assert_eq!(unread.span().offset, BYTES - 3000 + 1);
+        assert_eq!(unread.span().position, START + 1);
         assert!(unread.release(100).is_ok());
         assert_eq!(writer.received(&cursor).bytes, 100);
         assert_eq!(writer.received(&cursor).bytes_lost, 1);
@@ -738,9 +754,9 @@ mod tests {
             assert_eq!(records.first(), header);
             assert_eq!(records.lost(), 0);
             let payload = records.payload();
-            assert_eq!(payload.offset, (position as usize + Header::SIZE) % BYTES);
+            assert_eq!(payload.position, position + Header::SIZE as u64);
             assert_eq!(payload.len, length as usize);
-            assert_eq!(records.span().offset, position as usize % BYTES);
+            assert_eq!(records.span().position, position);
             assert_eq!(records.span().len, Header::SIZE + length as usize);
             let released = records.release(false).map_err(|_| ())?;
             assert_eq!(released.before, position);
@@ -871,7 +887,7 @@ mod tests {
             let _ = writer.record(992)?;
         }
         // As if a payload lay over the second header.
-        ring.store(ring.positions.capacity().offset(ALIGNED + 1024), u64::MAX);
+        ring.store(ALIGNED + 1024, u64::MAX);
         let records = cursor.records(ring.view(), &ring, usize::MAX).ok_or(())?;
         assert_eq!(records.span().len, 1024);
         Ok(())

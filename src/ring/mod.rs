@@ -56,6 +56,7 @@ pub(crate) use positions::{
 };
 pub(crate) use producer::{
     Producer,
+    Published,
     Written, //
 };
 pub(crate) use record::{

@@ -5,16 +5,16 @@
 use super::{Capacity, Site};
 use crate::platform::{full_barrier, read_barrier, write_barrier, AtomicPosition};
 
-/// A range of the data, contiguous because the data is mapped twice in a row.
+/// A range of the data. Where in memory it lies is for who has that to say: at its position modulo
+/// the capacity, and contiguous because the data is mapped twice in a row.
 ///
 /// # Invariants
 ///
-/// `offset` is less than the capacity of the ring that made the span, and `len` is at most that
-/// capacity.
+/// `len` is at most the capacity of the ring that made the span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// Where the range begins, in bytes from the start of the data.
-    pub(crate) offset: usize,
+    /// Where the range begins.
+    pub(crate) position: u64,
     /// How many bytes it has.
     pub(crate) len: usize,
 }
@@ -23,9 +23,9 @@ impl Span {
     /// The range of `len` bytes at `position`. More than the capacity is cut to it.
     #[inline]
     pub(super) fn new(capacity: Capacity, position: u64, len: usize) -> Self {
-        // INVARIANT: `Capacity::offset` is less than the capacity; the length is cut here.
+        // INVARIANT: The length is cut here.
         Self {
-            offset: capacity.offset(position),
+            position,
             len: len.min(capacity.bytes()),
         }
     }
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn span_is_cut_to_the_capacity() -> Result<(), ()> {
         let span = Span::new(capacity(BYTES)?, START, usize::MAX);
-        assert_eq!(span.offset, BYTES - 1000);
+        assert_eq!(span.position, START);
         assert_eq!(span.len, BYTES);
         Ok(())
     }

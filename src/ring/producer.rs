@@ -23,18 +23,19 @@ pub(crate) struct Written {
     pub(crate) bytes_dropped: u64,
 }
 
-/// What only the writer may know: the head, and the last it has seen of the tail.
+/// What only the writer may know: the head, and how far it may go by the last seen of the tail.
 ///
 /// There is one for each ring, inside the writers' lock.
 ///
 /// # Invariants
 ///
 /// - `head` is the value of the shared head.
-/// - `tail_seen` is a former value of the shared tail, hence `head - tail_seen <= capacity`. If the
-///   ring is overwritten it is the value, since nobody else stores it.
+/// - `limit` is a capacity beyond a former value of the shared tail, hence not below `head`, and at
+///   most a capacity beyond. If the ring is overwritten it is a capacity beyond the tail itself,
+///   since nobody else stores that.
 pub(crate) struct Producer {
     head: u64,
-    tail_seen: u64,
+    limit: u64,
     capacity: Capacity,
     attributes: Attributes,
     written: Written,
@@ -47,7 +48,7 @@ impl Producer {
         // INVARIANT: Both shared positions are `start`.
         Self {
             head: start,
-            tail_seen: start,
+            limit: start.wrapping_add(capacity.as_u64()),
             capacity,
             attributes,
             written: Written::default(),
@@ -68,18 +69,46 @@ impl Producer {
     ) -> Option<Room<'a>> {
         let mut free = self.free();
         if free < most {
-            // INVARIANT: It is the shared tail's value.
-            self.tail_seen = positions.load_tail();
-            self.high_water = self.high_water.max(self.head.wrapping_sub(self.tail_seen));
+            self.look(positions);
             free = self.free();
+            if free < least || free == 0 {
+                return None;
+            }
         }
-        if free < least || free == 0 {
-            return None;
-        }
+        // INVARIANT: By our own at most a capacity is free.
+        let span = Span {
+            position: self.head,
+            len: free.min(most),
+        };
         Some(Room {
-            span: Span::new(self.capacity, self.head, free.min(most)),
             producer: self,
             positions,
+            span,
+        })
+    }
+
+    /// Finds room for `len` bytes. `None` if fewer are free.
+    #[inline]
+    pub(crate) fn reserve_all<'a>(
+        &'a mut self,
+        positions: &'a Positions,
+        len: usize,
+    ) -> Option<Room<'a>> {
+        if self.free() < len {
+            self.look(positions);
+            if self.free() < len {
+                return None;
+            }
+        }
+        // INVARIANT: By our own at most a capacity is free.
+        let span = Span {
+            position: self.head,
+            len,
+        };
+        Some(Room {
+            producer: self,
+            positions,
+            span,
         })
     }
 
@@ -92,7 +121,7 @@ impl Producer {
     ) -> Option<Slot<'a>> {
         // CAST: A record with its header is far smaller than what `usize` counts.
         let stored = Header::stored(length) as usize;
-        let room = self.reserve(positions, stored, stored)?;
+        let room = self.reserve_all(positions, stored)?;
         Some(Slot { room, length })
     }
 
@@ -110,21 +139,20 @@ impl Producer {
             let step = match self.attributes.framing {
                 Framing::Stream => (bytes - self.free()) as u64,
                 Framing::Record => {
-                    let oldest = self.capacity.offset(self.tail_seen);
-                    Header::stored(Header::load_length(words, oldest))
+                    Header::stored(Header::load_length(words, self.tail_seen()))
                 }
             };
             // INVARIANT: The tail stays at or below the head: between them are whole records.
-            self.tail_seen = self.tail_seen.wrapping_add(step);
+            self.limit = self.limit.wrapping_add(step);
         }
-        positions.evict(self.tail_seen);
+        positions.evict(self.tail_seen());
     }
 
     /// Gives up what is older than `position`, where a record begins or any byte of a stream. For a
     /// ring that is overwritten.
     pub(crate) fn give_up_before(&mut self, positions: &Positions, position: u64) {
         // INVARIANT: The caller names a place between the tail and the head.
-        self.tail_seen = position;
+        self.go_by(position);
         positions.evict(position);
     }
 
@@ -175,7 +203,7 @@ impl Producer {
             position,
             sequence: match self.attributes.framing {
                 Framing::Stream => 0,
-                Framing::Record => Header::load(words, self.capacity.offset(position)).sequence,
+                Framing::Record => Header::load(words, position).sequence,
             },
         }
     }
@@ -184,16 +212,36 @@ impl Producer {
     pub(crate) fn set_capacity(&mut self, positions: &Positions, capacity: Capacity) {
         // INVARIANT: The caller has seen that what is in the ring fits. What was known of the tail
         // may not, so it is looked up.
-        self.tail_seen = positions.load_tail();
         self.capacity = capacity;
+        self.go_by(positions.load_tail());
         positions.set_capacity(capacity);
+    }
+
+    /// Looks how far the readers have come.
+    #[inline]
+    fn look(&mut self, positions: &Positions) {
+        // INVARIANT: It is the shared tail's value.
+        let tail = positions.load_tail();
+        self.go_by(tail);
+        self.high_water = self.high_water.max(self.head.wrapping_sub(tail));
+    }
+
+    /// The head may go a capacity beyond `tail`.
+    #[inline]
+    fn go_by(&mut self, tail: u64) {
+        self.limit = tail.wrapping_add(self.capacity.as_u64());
+    }
+
+    /// The tail that `limit` goes by.
+    #[inline]
+    fn tail_seen(&self) -> u64 {
+        self.limit.wrapping_sub(self.capacity.as_u64())
     }
 
     #[inline]
     fn free(&self) -> usize {
         // CAST: By the type invariant at most the capacity, which fits.
-        let used = self.head.wrapping_sub(self.tail_seen) as usize;
-        self.capacity.bytes().saturating_sub(used)
+        self.limit.wrapping_sub(self.head) as usize
     }
 }
 
@@ -247,10 +295,12 @@ impl Slot<'_> {
     /// The room for the payload.
     #[inline]
     pub(crate) fn payload(&self) -> Span {
-        let capacity = self.room.producer.capacity;
-        let position = self.room.producer.head.wrapping_add(Header::SIZE as u64);
-        // CAST: 32 bits fit.
-        Span::new(capacity, position, self.length as usize)
+        // INVARIANT: It lies within the room, which has no more than a capacity.
+        Span {
+            position: self.room.span.position.wrapping_add(Header::SIZE as u64),
+            // CAST: 32 bits fit.
+            len: self.length as usize,
+        }
     }
 
     /// Gives the record to readers; its payload has been filled, and it is from `timestamp`.
@@ -267,7 +317,7 @@ impl Slot<'_> {
             sequence: written.records,
             timestamp,
         };
-        header.store(words, room.span.offset);
+        header.store(words, room.span.position);
         written.records = written.records.wrapping_add(1);
         written.bytes = written.bytes.wrapping_add(u64::from(length));
         room.advance(Header::stored(length))
@@ -328,7 +378,7 @@ mod tests {
         let producer = &mut ring.writer().producer;
         let room = producer.reserve(&ring.positions, BYTES, usize::MAX);
         let span = room.ok_or(())?.span();
-        assert_eq!(span.offset, BYTES - 3000);
+        assert_eq!(span.position, START);
         assert_eq!(span.len, BYTES);
         Ok(())
     }
@@ -360,7 +410,7 @@ mod tests {
 
         // The next room follows, and no more is published than was reserved.
         let room = producer.reserve(&ring.positions, 1, 100).ok_or(())?;
-        assert_eq!(room.span().offset, BYTES - 3000 + 60);
+        assert_eq!(room.span().position, START.wrapping_add(60));
         let published = room.publish(101);
         assert_eq!(published.before, START.wrapping_add(60));
         assert_eq!(ring.unread(), 160);
@@ -400,8 +450,7 @@ mod tests {
         assert!(producer.reserve(&ring.positions, 11, 11).is_none());
         let room = producer.reserve(&ring.positions, 10, BYTES).ok_or(())?;
         assert_eq!(room.span().len, 10);
-        // It lies a capacity beyond the head of before, that is, in the same place.
-        assert_eq!(room.span().offset, BYTES - 3000);
+        assert_eq!(room.span().position, START.wrapping_add(BYTES as u64));
         Ok(())
     }
 
@@ -485,7 +534,7 @@ mod tests {
         let ring = records(Full::Block)?;
         let producer = &mut ring.writer().producer;
         let slot = producer.reserve_record(&ring.positions, 100).ok_or(())?;
-        assert_eq!(slot.payload().offset, BYTES - 3008 + 32);
+        assert_eq!(slot.payload().position, ALIGNED.wrapping_add(32));
         assert_eq!(slot.payload().len, 100);
         let published = slot.publish(&ring, 7);
         assert_eq!(published.before, ALIGNED);
@@ -496,7 +545,7 @@ mod tests {
             sequence: 0,
             timestamp: 7,
         };
-        assert_eq!(Header::load(&ring, BYTES - 3008), header);
+        assert_eq!(Header::load(&ring, ALIGNED), header);
         assert_eq!(producer.newest(), place(136, 1));
         assert_eq!(producer.written().records, 1);
         assert_eq!(producer.written().bytes, 100);
@@ -537,12 +586,11 @@ mod tests {
         producer.set_capacity(&ring.positions, capacity(2 * BYTES)?);
         cursor.set_capacity(capacity(2 * BYTES)?);
         let room = producer.reserve(&ring.positions, 1, usize::MAX).ok_or(())?;
-        // It begins a capacity of before beyond the start.
-        assert_eq!(room.span().offset, (2 * BYTES - 3000 + BYTES) % (2 * BYTES));
+        assert_eq!(room.span().position, START.wrapping_add(BYTES as u64));
         assert_eq!(room.span().len, BYTES);
 
         let unread = cursor.unread(ring.view(), usize::MAX).ok_or(())?;
-        assert_eq!(unread.span().offset, 2 * BYTES - 3000);
+        assert_eq!(unread.span().position, START);
         assert_eq!(unread.span().len, BYTES);
         assert!(unread.release(100).is_ok());
 

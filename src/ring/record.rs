@@ -11,28 +11,28 @@
 /// Others may store to a word while it is loaded, where data may be overwritten before they are
 /// read; the value is then any, and [`super::Cursor`] sees to it that it is not used.
 pub(crate) trait Words {
-    /// The word at `offset`, which is a multiple of 8. 0 if there is none.
-    fn load(&self, offset: usize) -> u64;
+    /// The word at `position`, which is a multiple of 8.
+    fn load(&self, position: u64) -> u64;
 
-    /// Changes the word at `offset`, if there is one.
-    fn store(&self, offset: usize, word: u64);
+    /// Changes the word at `position`.
+    fn store(&self, position: u64, word: u64);
 
-    /// The words from `offset` on, each as [`Words::load`] has it.
+    /// The words from `position` on, each as [`Words::load`] has it.
     #[inline]
-    fn load_all<const N: usize>(&self, offset: usize) -> [u64; N] {
-        core::array::from_fn(|index| self.load(offset + index * WORD))
+    fn load_all<const N: usize>(&self, position: u64) -> [u64; N] {
+        core::array::from_fn(|index| self.load(position.wrapping_add(index as u64 * WORD)))
     }
 
-    /// Changes the words from `offset` on, each as [`Words::store`] does.
+    /// Changes the words from `position` on, each as [`Words::store`] does.
     #[inline]
-    fn store_all<const N: usize>(&self, offset: usize, words: [u64; N]) {
+    fn store_all<const N: usize>(&self, position: u64, words: [u64; N]) {
         for (index, word) in words.into_iter().enumerate() {
-            self.store(offset + index * WORD, word);
+            self.store(position.wrapping_add(index as u64 * WORD), word);
         }
     }
 }
 
-const WORD: usize = size_of::<u64>();
+const WORD: u64 = size_of::<u64>() as u64;
 
 /// What precedes the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +56,15 @@ impl Header {
     #[inline]
     pub(crate) fn stored(length: u32) -> u64 {
         // OVERFLOW: Three numbers of 32 bits.
-        (Self::SIZE as u64 + u64::from(length)).next_multiple_of(Self::ALIGN as u64)
+        let end = Self::SIZE as u64 + u64::from(length) + (Self::ALIGN as u64 - 1);
+        // Not `next_multiple_of`, which is a case distinction.
+        end & !(Self::ALIGN as u64 - 1)
     }
 
-    /// The header at `offset`.
+    /// The header at `position`.
     #[inline]
-    pub(super) fn load(words: &impl Words, offset: usize) -> Self {
-        let [first, sequence, timestamp] = words.load_all(offset);
+    pub(super) fn load(words: &impl Words, position: u64) -> Self {
+        let [first, sequence, timestamp] = words.load_all(position);
         Self {
             length: length_of(first),
             sequence,
@@ -70,17 +72,17 @@ impl Header {
         }
     }
 
-    /// The length in the header at `offset`.
+    /// The length in the header at `position`.
     #[inline]
-    pub(super) fn load_length(words: &impl Words, offset: usize) -> u32 {
-        length_of(words.load(offset))
+    pub(super) fn load_length(words: &impl Words, position: u64) -> u32 {
+        length_of(words.load(position))
     }
 
-    /// Puts the header to `offset`: every byte of it, whatever lay there before.
+    /// Puts the header to `position`: every byte of it, whatever lay there before.
     #[inline]
-    pub(super) fn store(&self, words: &impl Words, offset: usize) {
+    pub(super) fn store(&self, words: &impl Words, position: u64) {
         words.store_all(
-            offset,
+            position,
             [self.first_word(), self.sequence, self.timestamp, 0],
         );
     }
@@ -142,9 +144,9 @@ mod tests {
     fn header_comes_back() -> Result<(), ()> {
         let ring = Ring::new(shared(Framing::Record, Full::Block), 0)?;
         // The last one begins at the end of the data and goes on at their start.
-        for offset in [0, 8, 2048, 4088] {
-            HEADER.store(&ring, offset);
-            assert_eq!(Header::load(&ring, offset), HEADER);
+        for position in [0, 8, 2048, 4088] {
+            HEADER.store(&ring, position);
+            assert_eq!(Header::load(&ring, position), HEADER);
         }
         Ok(())
     }
@@ -154,8 +156,8 @@ mod tests {
         let ring = Ring::new(shared(Framing::Record, Full::Block), 0)?;
         HEADER.store(&ring, 64);
         let bytes = HEADER.to_bytes(0);
-        for (index, word) in bytes.chunks_exact(8).enumerate() {
-            assert_eq!(&ring.load(64 + 8 * index).to_ne_bytes()[..], word);
+        for (position, word) in (64..).step_by(8).zip(bytes.chunks_exact(8)) {
+            assert_eq!(&ring.load(position).to_ne_bytes()[..], word);
         }
         Ok(())
     }

@@ -84,14 +84,21 @@ impl Ring {
     }
 }
 
+impl Ring {
+    fn word(&self, position: u64) -> Option<&Cell<u64>> {
+        // CAST: Less than the size of the ring.
+        let offset = (position % BYTES as u64) as usize;
+        self.words.get(offset / WORD)
+    }
+}
+
 impl Words for Ring {
-    fn load(&self, offset: usize) -> u64 {
-        let word = self.words.get(offset % BYTES / WORD);
-        word.map_or(0, Cell::get)
+    fn load(&self, position: u64) -> u64 {
+        self.word(position).map_or(0, Cell::get)
     }
 
-    fn store(&self, offset: usize, word: u64) {
-        if let Some(place) = self.words.get(offset % BYTES / WORD) {
+    fn store(&self, position: u64, word: u64) {
+        if let Some(place) = self.word(position) {
             place.set(word);
         }
     }

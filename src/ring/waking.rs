@@ -59,7 +59,7 @@ pub(crate) trait Waiters {
 #[inline]
 pub(crate) fn wake_readers(
     positions: &Positions,
-    attributes: Attributes,
+    attributes: &Attributes,
     published: Published,
     readers: &impl Waiters,
 ) {
@@ -71,7 +71,7 @@ pub(crate) fn wake_readers(
 
 fn tell_readers(
     positions: &Positions,
-    attributes: Attributes,
+    attributes: &Attributes,
     published: Published,
     readers: &impl Waiters,
 ) {
@@ -95,7 +95,7 @@ fn tell_readers(
 #[inline]
 pub(crate) fn wake_writers(
     positions: &Positions,
-    attributes: Attributes,
+    attributes: &Attributes,
     released: Released,
     writers: &impl Waiters,
 ) {
@@ -107,7 +107,7 @@ pub(crate) fn wake_writers(
 
 fn tell_writers(
     positions: &Positions,
-    attributes: Attributes,
+    attributes: &Attributes,
     released: Released,
     writers: &impl Waiters,
 ) {
@@ -207,11 +207,11 @@ mod tests {
     struct NoWords;
 
     impl Words for NoWords {
-        fn load(&self, _: usize) -> u64 {
+        fn load(&self, _: u64) -> u64 {
             0
         }
 
-        fn store(&self, _: usize, _: u64) {}
+        fn store(&self, _: u64, _: u64) {}
     }
 
     /// A ring of four times the watermark, with positions that wrap.
@@ -250,7 +250,7 @@ mod tests {
         fn write(&mut self, bytes: usize) -> Result<(), ()> {
             let room = self.producer.reserve(&self.positions, bytes, bytes);
             let published = room.ok_or(())?.publish(bytes);
-            wake_readers(&self.positions, self.attributes, published, &self.readers);
+            wake_readers(&self.positions, &self.attributes, published, &self.readers);
             Ok(())
         }
 
@@ -263,7 +263,7 @@ mod tests {
                 Delivery::Broadcast => self.positions.advance_tail(self.mark.finished()),
             };
             if let Some(released) = released {
-                wake_writers(&self.positions, self.attributes, released, &self.writers);
+                wake_writers(&self.positions, &self.attributes, released, &self.writers);
             }
             Ok(())
         }
@@ -411,7 +411,7 @@ mod tests {
         ring.writers.pollers = true;
         let view = View::new(ring.attributes, &ring.positions, &ring.mark, &ring.missed);
         let released = ring.cursor.clear(view, ring.producer.newest());
-        wake_writers(&ring.positions, ring.attributes, released, &ring.writers);
+        wake_writers(&ring.positions, &ring.attributes, released, &ring.writers);
         assert_eq!(ring.writers.pollers_woken.get(), 1);
         Ok(())
     }

@@ -105,16 +105,15 @@ pub(crate) trait FileOperations: Sized + 'static {
     fn open(device: &Self::Device, access: Access) -> Result<Self::Private>;
 
     /// The same as [`FileOperations::read`] for what can be read at once, in as few instructions as
-    /// it takes. `None` if it is not that simple; then nothing has happened, and `read` is called
-    /// with another destination of the same memory, as this one may be further on.
+    /// it takes. `None` if it is not that simple; then nothing has happened, and `read` is called.
     #[inline]
-    fn read_at_once(_this: Private<'_, Self>, _to: &mut impl Destination) -> Option<usize> {
+    fn read_at_once(_this: Private<'_, Self>, _to: UserDestination) -> Option<usize> {
         None
     }
 
     /// The same for [`FileOperations::write`].
     #[inline]
-    fn write_at_once(_this: Private<'_, Self>, _from: &mut impl Source) -> Option<usize> {
+    fn write_at_once(_this: Private<'_, Self>, _from: UserSource) -> Option<usize> {
         None
     }
 
@@ -314,20 +313,29 @@ impl<T: FileOperations> Vtable<T> {
         len: usize,
         _position: *mut bindings::loff_t,
     ) -> isize {
+        // SAFETY: The file is open, and stays so during the call.
+        let this = unsafe { Self::private(file) };
+        match T::read_at_once(this, UserDestination::new(buffer, len)) {
+            // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
+            Some(read) => read as isize,
+            // SAFETY: Likewise.
+            None => unsafe { Self::read_slowly(file, buffer, len) },
+        }
+    }
+
+    /// The rest of `read`: another function, with another destination, so that the short way has
+    /// all registers for itself.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be an open file of ours.
+    #[inline(never)]
+    unsafe fn read_slowly(file: *mut bindings::file, buffer: *mut c_char, len: usize) -> isize {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let (this, same) = unsafe { (Self::private(file), Self::private(file)) };
-            // Two destinations, so that the first need not be in memory.
-            let at_once = T::read_at_once(this, &mut UserDestination::new(buffer, len));
-            let read = match at_once {
-                Some(read) => read,
-                None => {
-                    // SAFETY: Likewise.
-                    let waiting = unsafe { Self::waiting(file) };
-                    T::read(same, &mut UserDestination::new(buffer, len), waiting)?
-                }
-            };
-            // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
+            let (this, waiting) = unsafe { (Self::private(file), Self::waiting(file)) };
+            let read = T::read(this, &mut UserDestination::new(buffer, len), waiting)?;
+            // CAST: As in `read`.
             Ok(read as isize)
         })
     }
@@ -341,20 +349,28 @@ impl<T: FileOperations> Vtable<T> {
         len: usize,
         _position: *mut bindings::loff_t,
     ) -> isize {
+        // SAFETY: The file is open, and stays so during the call.
+        let this = unsafe { Self::private(file) };
+        match T::write_at_once(this, UserSource::new(buffer, len)) {
+            // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
+            Some(written) => written as isize,
+            // SAFETY: Likewise.
+            None => unsafe { Self::write_slowly(file, buffer, len) },
+        }
+    }
+
+    /// The rest of `write`, as `read_slowly` is of `read`.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be an open file of ours.
+    #[inline(never)]
+    unsafe fn write_slowly(file: *mut bindings::file, buffer: *const c_char, len: usize) -> isize {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let (this, same) = unsafe { (Self::private(file), Self::private(file)) };
-            // As for `read`.
-            let at_once = T::write_at_once(this, &mut UserSource::new(buffer, len));
-            let written = match at_once {
-                Some(written) => written,
-                None => {
-                    // SAFETY: Likewise.
-                    let waiting = unsafe { Self::waiting(file) };
-                    T::write(same, &mut UserSource::new(buffer, len), waiting)?
-                }
-            };
-            // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
+            let (this, waiting) = unsafe { (Self::private(file), Self::waiting(file)) };
+            let written = T::write(this, &mut UserSource::new(buffer, len), waiting)?;
+            // CAST: As in `write`.
             Ok(written as isize)
         })
     }

@@ -4,7 +4,8 @@
 //!
 //! The kernel crate has pages and it has vmalloc, but it cannot map given pages. Here the same
 //! pages appear at `base` and again at `base + size`; a range that begins in the first half and is
-//! no longer than `size` is contiguous, wherever it begins.
+//! no longer than `size` is contiguous, wherever it begins. Bytes are named by positions that run
+//! freely, as in a ring: the size is a power of two, and a position modulo the size is an offset.
 //!
 //! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
 
@@ -86,8 +87,8 @@ impl Drop for Pages {
 ///
 /// # Invariants
 ///
-/// `2 * size` bytes at `base` are mapped, writable, to `pages`, which has `size` bytes, twice. They
-/// stay mapped until the value is dropped.
+/// `size` is a power of two, and at least a page. `2 * size` bytes at `base` are mapped, writable,
+/// to `pages`, which has `size` bytes, twice. They stay mapped until the value is dropped.
 ///
 /// No reference to the bytes is ever formed: they are only touched by the kernel's copy functions,
 /// so several threads may be copying at the same time. What they then read or write in the same
@@ -106,12 +107,12 @@ unsafe impl Send for Mirror {}
 unsafe impl Sync for Mirror {}
 
 impl Mirror {
-    /// Allocates and maps `size` bytes, all zero. `size` must be a positive multiple of the page
-    /// size, else `EINVAL`.
+    /// Allocates and maps `size` bytes, all zero. `size` must be a power of two and at least a page,
+    /// else `EINVAL`.
     ///
     /// May sleep.
     pub(crate) fn new(size: usize) -> Result<Self> {
-        if size == 0 || size % PAGE_SIZE != 0 {
+        if !size.is_power_of_two() || size < PAGE_SIZE {
             return Err(EINVAL);
         }
         let mut pages = Pages::new(size >> PAGE_SHIFT)?;
@@ -127,68 +128,63 @@ impl Mirror {
         })
     }
 
-    /// The `len` bytes at `offset`. What does not lie within the two mappings is cut off.
+    /// The `len` bytes at `position`, at most the size.
     #[inline]
-    pub(crate) fn area(&self, offset: usize, len: usize) -> Area<'_> {
-        // OVERFLOW: Both mappings together are in the address space.
-        let end = self.size * 2;
-        let offset = offset.min(end);
-        // INVARIANT: `offset + len <= end`, and by the type invariant of `Mirror` that is mapped.
+    pub(crate) fn area(&self, position: u64, len: usize) -> Area<'_> {
+        // INVARIANT: What begins in the first mapping and has at most its size is mapped, by the
+        // type invariant of `Mirror`.
         Area {
-            // SAFETY: `offset` is at most the size of the mapping.
-            start: unsafe { self.base.add(offset) },
-            // OVERFLOW: `offset <= end`.
-            len: len.min(end - offset),
+            start: self.at(position),
+            len: len.min(self.size),
             _mirror: PhantomData,
         }
     }
-}
 
-impl Mirror {
-    /// The `N` words from `offset` on; `None` if they are not all within the mappings, or not
-    /// aligned. Otherwise they are valid for reads and writes for as long as `self` is borrowed.
+    /// Where the byte at `position` is, in the first mapping: the `size` bytes from there on are
+    /// valid for reads and writes for as long as `self` is borrowed.
     #[inline]
-    fn words<const N: usize>(&self, offset: usize) -> Option<*mut u64> {
-        let len = N * size_of::<u64>();
-        let area = self.area(offset, len);
-        // The mapping is page-aligned.
-        if area.len() < len || offset % align_of::<u64>() != 0 {
-            return None;
-        }
-        Some(area.as_ptr().cast())
+    fn at(&self, position: u64) -> NonNull<u8> {
+        // CAST: Less than the size.
+        let offset = (position & (self.size as u64 - 1)) as usize;
+        // SAFETY: As the size is a power of two, the offset is less, and within the mapping.
+        unsafe { self.base.add(offset) }
     }
 
-    /// Loads the aligned words from `offset` on, each at once (`READ_ONCE()`). 0 if they are not
-    /// there.
+    /// Where the `N` aligned words from `position` on are. That is rounded down to a word.
+    #[inline]
+    fn words<const N: usize>(&self, position: u64) -> NonNull<u64> {
+        // They are within what `at` says is valid. The mapping begins with a page.
+        const { assert!(N * size_of::<u64>() <= PAGE_SIZE) };
+        self.at(position & !(align_of::<u64>() as u64 - 1)).cast()
+    }
+
+    /// Loads the aligned words from `position` on, each at once (`READ_ONCE()`).
     ///
     /// Not by `Atomic`, whose loads are calls of C: a batch of records looks at a word for each.
     #[inline]
-    pub(crate) fn load_words<const N: usize>(&self, offset: usize) -> [u64; N] {
-        let Some(words) = self.words::<N>(offset) else {
-            return [0; N];
-        };
+    pub(crate) fn load_words<const N: usize>(&self, position: u64) -> [u64; N] {
+        let words = self.words::<N>(position);
         // SAFETY: By `words` that many aligned words are mapped. Others that use the bytes at the
         // same time are functions of C that copy, or volatile accesses as this; what is seen then
         // is unspecified bytes, by the type invariant of `Mirror`.
         core::array::from_fn(|index| unsafe { words.add(index).read_volatile() })
     }
 
-    /// Stores the aligned words from `offset` on, each at once (`WRITE_ONCE()`), if they are there.
+    /// Stores the aligned words from `position` on, each at once (`WRITE_ONCE()`).
     #[inline]
-    pub(crate) fn store_words<const N: usize>(&self, offset: usize, values: [u64; N]) {
-        if let Some(words) = self.words::<N>(offset) {
-            for (index, value) in values.into_iter().enumerate() {
-                // SAFETY: As for `load_words`.
-                unsafe { words.add(index).write_volatile(value) };
-            }
+    pub(crate) fn store_words<const N: usize>(&self, position: u64, values: [u64; N]) {
+        let words = self.words::<N>(position);
+        for (index, value) in values.into_iter().enumerate() {
+            // SAFETY: As for `load_words`.
+            unsafe { words.add(index).write_volatile(value) };
         }
     }
 
-    /// Copies the first `len` bytes at `offset` from `other`, where they are at `other_offset`.
-    /// What does not lie within the two mappings of either is cut off.
-    pub(crate) fn copy_from(&self, offset: usize, other: &Self, other_offset: usize, len: usize) {
-        let to = self.area(offset, len);
-        let from = other.area(other_offset, to.len());
+    /// Copies the `len` bytes at `position` from `other`, at most the size of either, to the same
+    /// position.
+    pub(crate) fn copy_from(&self, other: &Self, position: u64, len: usize) {
+        let to = self.area(position, len);
+        let from = other.area(position, to.len());
         // SAFETY: By the type invariants of `Area` both are mapped for that many bytes. They are of
         // two mirrors, each with pages of its own, so they do not overlap.
         unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), from.len()) };
@@ -235,19 +231,21 @@ impl Area<'_> {
 mod tests {
     use super::*;
 
-    /// Reads the byte at `offset` of both mappings together.
-    fn peek(mirror: &Mirror, offset: usize) -> Option<u8> {
-        let area = mirror.area(offset, 1);
-        // SAFETY: The area has a byte, and no other thread knows of the mirror.
-        (area.len() == 1).then(|| unsafe { area.as_ptr().read() })
+    /// The byte at `offset` of both mappings together.
+    fn byte(mirror: &Mirror, offset: usize) -> *mut u8 {
+        assert!(offset < 2 * mirror.size);
+        // No overflow, as the offset is within the mappings.
+        mirror.base.as_ptr().wrapping_add(offset)
     }
 
-    fn poke(mirror: &Mirror, offset: usize, byte: u8) {
-        let area = mirror.area(offset, 1);
-        if area.len() == 1 {
-            // SAFETY: The area has a byte, and no other thread knows of the mirror.
-            unsafe { area.as_ptr().write(byte) };
-        }
+    fn peek(mirror: &Mirror, offset: usize) -> u8 {
+        // SAFETY: `byte` is mapped, and no other thread knows of the mirror.
+        unsafe { byte(mirror, offset).read() }
+    }
+
+    fn poke(mirror: &Mirror, offset: usize, value: u8) {
+        // SAFETY: `byte` is mapped, and no other thread knows of the mirror.
+        unsafe { byte(mirror, offset).write(value) };
     }
 
     #[test]
@@ -257,12 +255,12 @@ mod tests {
             poke(&mirror, offset, (offset % 251) as u8);
         }
         for offset in 0..2 * PAGE_SIZE {
-            let byte = Some((offset % 251) as u8);
-            assert_eq!(peek(&mirror, offset), byte);
-            assert_eq!(peek(&mirror, offset + 2 * PAGE_SIZE), byte);
+            let value = (offset % 251) as u8;
+            assert_eq!(peek(&mirror, offset), value);
+            assert_eq!(peek(&mirror, offset + 2 * PAGE_SIZE), value);
         }
         poke(&mirror, 4 * PAGE_SIZE - 1, 252);
-        assert_eq!(peek(&mirror, 2 * PAGE_SIZE - 1), Some(252));
+        assert_eq!(peek(&mirror, 2 * PAGE_SIZE - 1), 252);
         Ok(())
     }
 
@@ -270,24 +268,68 @@ mod tests {
     fn new_memory_is_zero() -> Result {
         let mirror = Mirror::new(4 * PAGE_SIZE)?;
         for offset in 0..8 * PAGE_SIZE {
-            assert_eq!(peek(&mirror, offset), Some(0));
+            assert_eq!(peek(&mirror, offset), 0);
         }
         Ok(())
     }
 
     #[test]
-    fn an_area_ends_with_the_second_mapping() -> Result {
-        let mirror = Mirror::new(PAGE_SIZE)?;
-        assert_eq!(mirror.area(0, usize::MAX).len(), 2 * PAGE_SIZE);
-        assert_eq!(mirror.area(2 * PAGE_SIZE - 1, 2).len(), 1);
-        assert_eq!(mirror.area(2 * PAGE_SIZE, 1).len(), 0);
-        assert_eq!(mirror.area(usize::MAX, 1).len(), 0);
+    fn an_area_is_at_its_position_modulo_the_size() -> Result {
+        let mirror = Mirror::new(2 * PAGE_SIZE)?;
+        let size = 2 * PAGE_SIZE as u64;
+        for (position, offset) in [
+            (0, 0),
+            (size - 1, 2 * PAGE_SIZE - 1),
+            (size, 0),
+            (5 * size + 7, 7),
+            (u64::MAX, 2 * PAGE_SIZE - 1),
+        ] {
+            assert!(mirror.area(position, 1).as_ptr() == byte(&mirror, offset));
+        }
         Ok(())
     }
 
     #[test]
-    fn sizes_that_are_no_pages_are_refused() {
-        for size in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
+    fn an_area_has_at_most_the_size() -> Result {
+        let mirror = Mirror::new(2 * PAGE_SIZE)?;
+        for position in [0, 1, u64::MAX] {
+            assert_eq!(mirror.area(position, 0).len(), 0);
+            assert_eq!(mirror.area(position, 2 * PAGE_SIZE).len(), 2 * PAGE_SIZE);
+            assert_eq!(mirror.area(position, usize::MAX).len(), 2 * PAGE_SIZE);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn words_go_on_at_the_start() -> Result {
+        let mirror = Mirror::new(PAGE_SIZE)?;
+        // It is rounded down.
+        let position = u64::MAX;
+        mirror.store_words(position, [1, 2]);
+        assert_eq!(mirror.load_words(position - 7), [1, 2]);
+        assert_eq!(mirror.load_words(0), [2, 0]);
+        assert_eq!(mirror.load_words(PAGE_SIZE as u64 - 16), [0, 1, 2]);
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_keep_their_positions_in_another_mirror() -> Result {
+        let (small, large) = (Mirror::new(PAGE_SIZE)?, Mirror::new(2 * PAGE_SIZE)?);
+        let position = 3 * PAGE_SIZE as u64 - 8;
+        small.store_words(position, [1, 2]);
+        large.copy_from(&small, position, 16);
+        assert_eq!(large.load_words(position), [1, 2]);
+        assert_eq!(peek(&large, 2 * PAGE_SIZE - 9), 0);
+        // Of what does not fit there is as much as fits.
+        large.store_words(position, [3, 4]);
+        small.copy_from(&large, position, 2 * PAGE_SIZE);
+        assert_eq!(small.load_words(position), [3, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn other_sizes_are_refused() {
+        for size in [0, 1, PAGE_SIZE / 2, PAGE_SIZE - 1, PAGE_SIZE + 1, 3 * PAGE_SIZE] {
             assert_eq!(Mirror::new(size).err(), Some(EINVAL));
         }
     }

@@ -34,7 +34,7 @@ pub(crate) trait Source {
     /// What the rest of `area` contains afterwards is unspecified.
     fn copy_to(&mut self, area: Area<'_>) -> usize;
 
-    /// Moves back over the last `bytes` bytes copied, at most over all of them.
+    /// Moves back over the last `bytes` bytes copied; there have to be as many.
     fn rewind(&mut self, bytes: usize);
 
     /// Makes the next `bytes` bytes present, and returns how many of them can be read.
@@ -52,10 +52,10 @@ pub(crate) trait Destination {
     /// serving a page fault, and moves past them. Returns how many.
     fn copy_from(&mut self, area: Area<'_>) -> usize;
 
-    /// The same from `bytes`.
+    /// The same as `copy_from` from `bytes`.
     fn put(&mut self, bytes: &[u8]) -> usize;
 
-    /// Moves back over the last `bytes` bytes copied, at most over all of them.
+    /// Moves back over the last `bytes` bytes copied; there have to be as many.
     fn rewind(&mut self, bytes: usize);
 
     /// Makes the next `bytes` bytes present, and returns how many of them can be written.
@@ -88,46 +88,52 @@ impl Drop for FaultsDisabled {
 /// A buffer of the calling process: an address and a length, as read(2) and write(2) have them.
 ///
 /// The address is whatever the process says. All that is ever done with it is to hand it to
-/// functions that check it.
+/// functions that check it. So nothing has to keep an address from being moved back too far.
 struct UserBuffer {
     address: usize,
     remaining: usize,
-    copied: usize,
 }
 
 impl UserBuffer {
     #[inline]
     fn new(address: usize, remaining: usize) -> Self {
-        Self {
-            address,
-            remaining,
-            copied: 0,
-        }
+        Self { address, remaining }
     }
 
     #[inline]
     fn advance(&mut self, bytes: usize) {
         self.address = self.address.wrapping_add(bytes);
         self.remaining = self.remaining.saturating_sub(bytes);
-        self.copied = self.copied.wrapping_add(bytes);
     }
 
     fn rewind(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.copied);
         self.address = self.address.wrapping_sub(bytes);
-        self.remaining = self.remaining.wrapping_add(bytes);
-        self.copied = self.copied.wrapping_sub(bytes);
+        self.remaining = self.remaining.saturating_add(bytes);
     }
 }
 
 /// The buffer of a write(2).
-pub(super) struct UserSource(UserBuffer);
+pub(crate) struct UserSource(UserBuffer);
 
 impl UserSource {
     /// The `len` bytes at `address` of the current process. Any value is allowed.
     #[inline]
     pub(super) fn new(address: *const c_char, len: usize) -> Self {
         Self(UserBuffer::new(address.addr(), len))
+    }
+
+    /// Copies `len` bytes into `area`, in the fewest instructions. `false` if there are not as many
+    /// on either side, or if not all of them could be read without serving a page fault: what
+    /// `area` contains is unspecified then.
+    #[inline]
+    pub(crate) fn copy_all_to(self, area: Area<'_>, len: usize) -> bool {
+        if len > area.len() || len > self.0.remaining {
+            return false;
+        }
+        let from = self.0.address as *const _;
+        // SAFETY: By its type invariant the area is writable for `len` bytes. The function checks
+        // the user address.
+        unsafe { sys::ringdev_copy_from_user_nofault(area.as_ptr().cast(), from, len) == 0 }
     }
 }
 
@@ -163,13 +169,26 @@ impl Source for UserSource {
 }
 
 /// The buffer of a read(2).
-pub(super) struct UserDestination(UserBuffer);
+pub(crate) struct UserDestination(UserBuffer);
 
 impl UserDestination {
     /// The `len` bytes at `address` of the current process. Any value is allowed.
     #[inline]
     pub(super) fn new(address: *mut c_char, len: usize) -> Self {
         Self(UserBuffer::new(address.addr(), len))
+    }
+
+    /// Copies `len` bytes from `area`, in the fewest instructions. `false` if there are not as many
+    /// on either side, or if not all of them could be written without serving a page fault.
+    #[inline]
+    pub(crate) fn copy_all_from(self, area: Area<'_>, len: usize) -> bool {
+        if len > area.len() || len > self.0.remaining {
+            return false;
+        }
+        let to = self.0.address as *mut _;
+        // SAFETY: By its type invariant the area is readable for `len` bytes. The function checks
+        // the user address.
+        unsafe { sys::ringdev_copy_to_user_nofault(to, area.as_ptr().cast(), len) == 0 }
     }
 
     /// # Safety
@@ -456,7 +475,7 @@ mod tests {
         let mirror = Mirror::new(2 * PAGE_SIZE)?;
         let address = map(3)?;
         // Across the seam between the two mappings, and across pages of the user.
-        let seam = mirror.area(2 * PAGE_SIZE - 7, PAGE_SIZE + 7);
+        let seam = mirror.area(2 * PAGE_SIZE as u64 - 7, PAGE_SIZE + 7);
         for index in 0..seam.len() {
             // SAFETY: The area has that many bytes, and no other thread knows of the mirror.
             unsafe { seam.as_ptr().add(index).write((index % 253) as u8) };
@@ -507,10 +526,34 @@ mod tests {
         assert_eq!(from.copy_to(mirror.area(0, 40)), 40);
         from.rewind(30);
         assert_eq!(from.remaining(), 54);
-        // No further than to the beginning.
-        from.rewind(usize::MAX);
+        from.rewind(10);
         assert_eq!(from.remaining(), 64);
         assert_eq!(from.copy_to(mirror.area(0, 100)), 64);
+        Ok(())
+    }
+
+    #[test]
+    fn all_is_copied_or_the_answer_is_no() -> Result {
+        let mirror = Mirror::new(PAGE_SIZE)?;
+        let address = map(2)?;
+        punch(address + PAGE_SIZE)?;
+        let edge = address + PAGE_SIZE - 8;
+        assert!(!source(edge, 8).copy_all_to(mirror.area(0, 8), 8));
+        assert!(!destination(edge, 8).copy_all_from(mirror.area(0, 8), 8));
+        assert_eq!(destination(edge, 8).fault_in(8), 8);
+
+        mirror.store_words(0, [7]);
+        assert!(destination(edge, 8).copy_all_from(mirror.area(0, 8), 8));
+        assert!(source(edge, 8).copy_all_to(mirror.area(64, 8), 8));
+        assert_eq!(mirror.load_words(64), [7]);
+
+        // A byte of the memory is missing, of the buffer, and of the area.
+        assert!(!source(edge, 9).copy_all_to(mirror.area(0, 9), 9));
+        assert!(!source(edge, 7).copy_all_to(mirror.area(0, 8), 8));
+        assert!(!source(edge, 8).copy_all_to(mirror.area(0, 7), 8));
+        assert!(!destination(edge, 9).copy_all_from(mirror.area(0, 9), 9));
+        assert!(!destination(edge, 7).copy_all_from(mirror.area(0, 8), 8));
+        assert!(!destination(edge, 8).copy_all_from(mirror.area(0, 7), 8));
         Ok(())
     }
 
@@ -564,7 +607,7 @@ mod tests {
         assert_eq!(from.remaining(), 0);
         for (index, byte) in b"onethree".iter().enumerate() {
             // SAFETY: The mirror has that many bytes, and no other thread knows of it.
-            let copied = unsafe { mirror.area(index, 1).as_ptr().read() };
+            let copied = unsafe { mirror.area(index as u64, 1).as_ptr().read() };
             assert_eq!(copied, *byte);
         }
         Ok(())

@@ -9,13 +9,13 @@
 
 use super::*;
 
-pub(super) fn first_unread(channel: &Channel, reader: &Reader) -> Option<usize> {
+pub(super) fn first_unread(channel: &Channel, reader: &Reader) -> Option<u64> {
     let mut cursor = reader.cursor.lock();
     let unread = cursor.core.unread(channel.view(reader), 1)?;
     #[cfg(mistake)]
     drop(cursor);
-    let offset = unread.span().offset;
+    let position = unread.span().position;
     #[cfg(not(mistake))]
     drop(cursor);
-    Some(offset)
+    Some(position)
 }

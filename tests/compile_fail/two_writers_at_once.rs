@@ -9,12 +9,12 @@
 
 use super::*;
 
-pub(super) fn reserve_twice(producer: &mut Producer, positions: &Positions) -> Option<usize> {
+pub(super) fn reserve_twice(producer: &mut Producer, positions: &Positions) -> Option<u64> {
     let first = producer.reserve(positions, 1, 1)?;
     #[cfg(not(mistake))]
     let _ = first.publish(1);
     let second = producer.reserve(positions, 1, 1)?;
     #[cfg(mistake)]
     let _ = first.publish(1);
-    Some(second.span().offset)
+    Some(second.span().position)
 }

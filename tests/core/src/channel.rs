@@ -218,7 +218,7 @@ impl Channel {
         assert_eq!(self.oldest(&producer), newest);
         drop(producer);
         if let (Some(released), false) = (last, self.attributes.overwrites()) {
-            wake_writers(&self.positions, self.attributes, released, &self.writers);
+            wake_writers(&self.positions, &self.attributes, released, &self.writers);
         }
         newest
     }
@@ -244,11 +244,10 @@ impl Channel {
         let oldest = self.oldest(producer);
         let newest = producer.core.newest();
         let position = reading.core.position_from(oldest);
-        let header = self.positions.capacity().offset(position);
         let sequence = match self.attributes.framing {
             Framing::Stream => 0,
             Framing::Record if position == newest.position => newest.sequence,
-            Framing::Record => producer.data.load(header + 8),
+            Framing::Record => producer.data.load(position.wrapping_add(8)),
         };
         self.count(producer, Place { position, sequence })
     }
@@ -270,7 +269,6 @@ impl Channel {
                 writing.core.give_up_before(&self.positions, keep);
             }
         }
-        let before = self.positions.capacity();
         let head = writing.core.newest().position;
         let tail = self.positions.tail().load();
         let used = head.wrapping_sub(tail) as usize;
@@ -279,8 +277,8 @@ impl Channel {
         }
         let data = Arc::new(Data::new(capacity, self.attributes.overwrites()));
         let mut bytes = vec![0; used];
-        writing.data.copy_out(before.offset(tail), &mut bytes);
-        data.copy_in(capacity.offset(tail), &bytes);
+        writing.data.copy_out(tail, &mut bytes);
+        data.copy_in(tail, &bytes);
         writing.data = data.clone();
         writing.core.set_capacity(&self.positions, capacity);
         for reader in self.cursors.lock().unwrap().iter() {
@@ -301,10 +299,10 @@ impl Channel {
         core.make_room(&self.positions, &**data, bytes.len());
         let room = core.reserve(&self.positions, least, bytes.len())?;
         let span = room.span();
-        data.copy_in(span.offset, &bytes[..span.len]);
+        data.copy_in(span.position, &bytes[..span.len]);
         let published = room.publish(span.len);
         drop(producer);
-        wake_readers(&self.positions, self.attributes, published, &self.readers);
+        wake_readers(&self.positions, &self.attributes, published, &self.readers);
         Some(span.len)
     }
 
@@ -336,10 +334,10 @@ impl Channel {
             core.count_dropped(payload.len());
             return Wrote::Dropped;
         };
-        data.copy_in(slot.payload().offset, payload);
+        data.copy_in(slot.payload().position, payload);
         let published = slot.publish(&**data, timestamp);
         drop(producer);
-        wake_readers(&self.positions, self.attributes, published, &self.readers);
+        wake_readers(&self.positions, &self.attributes, published, &self.readers);
         Wrote::Bytes(payload.len())
     }
 
@@ -385,7 +383,7 @@ impl Channel {
             let Reading { core, data, .. } = &mut *reading;
             let unread = core.unread(self.view(reader), buffer.len())?;
             let span = unread.span();
-            data.copy_out(span.offset, &mut buffer[..span.len]);
+            data.copy_out(span.position, &mut buffer[..span.len]);
             let Ok(released) = unread.release(span.len) else {
                 continue;
             };
@@ -412,7 +410,7 @@ impl Channel {
             let (span, lost) = (records.span(), records.lost());
             let first = records.first().sequence;
             let buffer = &mut buffer[..span.len];
-            data.copy_out(span.offset, buffer);
+            data.copy_out(span.position, buffer);
             match records.release(true) {
                 Ok(released) => {
                     let count = note_records(buffer, lost, &note);
@@ -484,7 +482,7 @@ impl Channel {
     /// A reader has moved its mark.
     fn released(&self, released: Released) {
         if self.attributes.cursor_is_tail() {
-            wake_writers(&self.positions, self.attributes, released, &self.writers);
+            wake_writers(&self.positions, &self.attributes, released, &self.writers);
         } else {
             self.advance_tail();
         }
@@ -502,7 +500,7 @@ impl Channel {
         let released = furthest.and_then(|mark| self.positions.advance_tail(mark));
         drop(cursors);
         if let Some(released) = released {
-            wake_writers(&self.positions, self.attributes, released, &self.writers);
+            wake_writers(&self.positions, &self.attributes, released, &self.writers);
         }
     }
 

@@ -46,8 +46,9 @@ impl Data {
         Capacity::new(self.bytes.len() as u64, 1).unwrap()
     }
 
-    /// Copies `from` to the bytes from `offset` on. The caller has reserved them.
-    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) {
+    /// Copies `from` to the bytes from `position` on. The caller has reserved them.
+    pub(crate) fn copy_in(&self, position: u64, from: &[u8]) {
+        let offset = self.offset(position);
         if self.overwritten {
             for (index, byte) in from.iter().enumerate() {
                 self.byte(offset + index).store(*byte, Relaxed);
@@ -64,8 +65,9 @@ impl Data {
         }
     }
 
-    /// Copies the bytes from `offset` on to `to`. The caller has found them unread.
-    pub(crate) fn copy_out(&self, offset: usize, to: &mut [u8]) {
+    /// Copies the bytes from `position` on to `to`. The caller has found them unread.
+    pub(crate) fn copy_out(&self, position: u64, to: &mut [u8]) {
+        let offset = self.offset(position);
         if self.overwritten {
             for (index, byte) in to.iter_mut().enumerate() {
                 *byte = self.byte(offset + index).load(Relaxed);
@@ -80,6 +82,10 @@ impl Data {
             ptr::copy_nonoverlapping(self.at(offset), first.as_mut_ptr(), first.len());
             ptr::copy_nonoverlapping(self.at(0), second.as_mut_ptr(), second.len());
         }
+    }
+
+    fn offset(&self, position: u64) -> usize {
+        (position % self.bytes.len() as u64) as usize
     }
 
     fn at(&self, offset: usize) -> *mut u8 {
@@ -97,13 +103,13 @@ impl Data {
 /// Words are copied like everything else, that is, byte by byte where they may be overwritten: then
 /// they come in more mixtures than they do in the module.
 impl Words for Data {
-    fn load(&self, offset: usize) -> u64 {
+    fn load(&self, position: u64) -> u64 {
         let mut word = [0; 8];
-        self.copy_out(offset % self.bytes.len(), &mut word);
+        self.copy_out(position, &mut word);
         u64::from_ne_bytes(word)
     }
 
-    fn store(&self, offset: usize, word: u64) {
-        self.copy_in(offset % self.bytes.len(), &word.to_ne_bytes());
+    fn store(&self, position: u64, word: u64) {
+        self.copy_in(position, &word.to_ne_bytes());
     }
 }

@@ -140,19 +140,21 @@ impl Bytes {
         Self(RefCell::new(vec![0; capacity.bytes()]))
     }
 
-    fn get(&self, offset: usize, len: usize) -> Vec<u8> {
+    fn get(&self, position: u64, len: usize) -> Vec<u8> {
         let bytes = self.0.borrow();
-        assert!(offset < bytes.len() && len <= bytes.len(), "{offset} {len}");
+        assert!(len <= bytes.len());
+        let offset = (position % bytes.len() as u64) as usize;
         let end = offset + len;
         let mut range = bytes[offset..end.min(bytes.len())].to_vec();
         range.extend(&bytes[..end.saturating_sub(bytes.len())]);
         range
     }
 
-    fn put(&self, offset: usize, range: &[u8]) {
+    fn put(&self, position: u64, range: &[u8]) {
         let mut bytes = self.0.borrow_mut();
-        let (offset, size) = (offset % bytes.len(), bytes.len());
+        let size = bytes.len();
         assert!(range.len() <= size);
+        let offset = (position % size as u64) as usize;
         let (first, second) = range.split_at(range.len().min(size - offset));
         bytes[offset..offset + first.len()].copy_from_slice(first);
         bytes[..second.len()].copy_from_slice(second);
@@ -160,13 +162,12 @@ impl Bytes {
 }
 
 impl Words for Bytes {
-    fn load(&self, offset: usize) -> u64 {
-        let size = self.0.borrow().len();
-        u64::from_ne_bytes(self.get(offset % size, 8).try_into().unwrap())
+    fn load(&self, position: u64) -> u64 {
+        u64::from_ne_bytes(self.get(position, 8).try_into().unwrap())
     }
 
-    fn store(&self, offset: usize, word: u64) {
-        self.put(offset, &word.to_ne_bytes());
+    fn store(&self, position: u64, word: u64) {
+        self.put(position, &word.to_ne_bytes());
     }
 }
 
@@ -527,7 +528,7 @@ impl Model {
         let span = room.span();
         assert_eq!(span.len, free.min(most));
         let head = self.head.get();
-        self.data.put(span.offset, &filling(head, span.len));
+        self.data.put(span.position, &filling(head, span.len));
         let Some(publish) = publish else {
             return false;
         };
@@ -538,7 +539,7 @@ impl Model {
         self.written.set(written);
         self.head.set(head + published as u64);
         let published = room.publish(publish);
-        wake_readers(&self.positions, self.attributes, published, &self.readers);
+        wake_readers(&self.positions, &self.attributes, published, &self.readers);
         true
     }
 
@@ -563,7 +564,7 @@ impl Model {
         let payload = slot.payload();
         assert_eq!(payload.len, length as usize);
         let filling = filling(record.position + Header::SIZE as u64, payload.len);
-        self.data.put(payload.offset, &filling);
+        self.data.put(payload.position, &filling);
         if !publish {
             return false;
         }
@@ -576,7 +577,7 @@ impl Model {
         self.head.set(record.end());
         self.records.borrow_mut().push(record);
         let published = slot.publish(&self.data, timestamp);
-        wake_readers(&self.positions, self.attributes, published, &self.readers);
+        wake_readers(&self.positions, &self.attributes, published, &self.readers);
         true
     }
 
@@ -638,7 +639,7 @@ impl Model {
         };
         let span = unread.span();
         assert_eq!(span.len as u64, self.unread(reader).min(most as u64));
-        let bytes = self.data.get(span.offset, span.len);
+        let bytes = self.data.get(span.position, span.len);
         assert!(bytes == filling(position, span.len), "not what was written");
 
         if let Some(write) = meanwhile {
@@ -685,7 +686,7 @@ impl Model {
             unread[..count].to_vec()
         };
         let span = found.span();
-        let bytes = self.data.get(span.offset, span.len);
+        let bytes = self.data.get(span.position, span.len);
         for (sequence, record) in (first..).zip(&fitting) {
             let header = Header {
                 length: record.length,
@@ -695,8 +696,8 @@ impl Model {
             if sequence == first {
                 assert_eq!(found.first(), header);
                 assert_eq!(found.payload().len, record.length as usize);
-                let offset = (span.offset + Header::SIZE) % self.capacity.get().bytes();
-                assert_eq!(found.payload().offset, offset);
+                let payload = span.position + Header::SIZE as u64;
+                assert_eq!(found.payload().position, payload);
             }
             let begin = (record.position - position) as usize;
             let (head, payload) = bytes[begin..].split_at(Header::SIZE);
@@ -756,7 +757,7 @@ impl Model {
 
     /// Writers find more room. `full` is whether there was none before.
     fn wake_writers(&self, released: Released, full: bool) {
-        wake_writers(&self.positions, self.attributes, released, &self.writers);
+        wake_writers(&self.positions, &self.attributes, released, &self.writers);
         let Waiting {
             pollers,
             every_edge,
@@ -915,9 +916,9 @@ impl Model {
             return;
         }
         let tail = self.at(self.tail.get());
-        let bytes = self.data.get(before.offset(tail), used);
+        let bytes = self.data.get(tail, used);
         *self.data.0.borrow_mut() = vec![0; capacity.bytes()];
-        self.data.put(capacity.offset(tail), &bytes);
+        self.data.put(tail, &bytes);
         self.capacity.set(capacity);
         let mut producer = self.producer.borrow_mut();
         producer.set_capacity(&self.positions, capacity);

@@ -215,8 +215,4 @@ proptest! {
         }
     }
 
-    #[test]
-    fn offset_is_position_modulo_capacity(capacity in capacities(), position: u64) {
-        prop_assert_eq!(capacity.offset(position) as u64, position % capacity.bytes() as u64);
-    }
 }

@@ -39,22 +39,23 @@ struct Shared {
 const HEADER_WORDS: usize = Header::SIZE / 8;
 
 impl Words for Shared {
-    fn load(&self, offset: usize) -> u64 {
-        self.word(offset).load(Relaxed)
+    fn load(&self, position: u64) -> u64 {
+        self.word(position).load(Relaxed)
     }
 
-    fn store(&self, offset: usize, word: u64) {
-        self.word(offset).store(word, Relaxed);
+    fn store(&self, position: u64, word: u64) {
+        self.word(position).store(word, Relaxed);
     }
 }
 
 impl Shared {
-    fn word(&self, offset: usize) -> &AtomicU64 {
+    fn word(&self, position: u64) -> &AtomicU64 {
+        let offset = position as usize;
         &self.words[offset / UNIT % UNITS * HEADER_WORDS + offset % UNIT / 8]
     }
 
-    fn cell(&self, offset: usize) -> &AtomicU32 {
-        &self.cells[offset / UNIT % UNITS]
+    fn cell(&self, position: u64) -> &AtomicU32 {
+        &self.cells[position as usize / UNIT % UNITS]
     }
 
     fn view(&self) -> View<'_> {
@@ -111,6 +112,11 @@ fn value_at(position: u64) -> Value {
     (position.wrapping_sub(START) / UNIT as u64) as Value + 1
 }
 
+/// The position so many bytes on.
+fn after(position: u64, bytes: usize) -> u64 {
+    position.wrapping_add(bytes as u64)
+}
+
 /// How long the record with a number is: all take a unit with their headers.
 fn length(sequence: u64) -> u32 {
     (UNIT - Header::SIZE) as u32 - (sequence % 7) as u32
@@ -123,9 +129,8 @@ impl Writer {
         let head = producer.newest().position;
         let fill = || {
             for unit in 0..units {
-                let position = head.wrapping_add((unit * UNIT) as u64);
-                let offset = capacity(UNITS).offset(position);
-                shared.cell(offset).store(value_at(position), Relaxed);
+                let position = after(head, unit * UNIT);
+                shared.cell(position).store(value_at(position), Relaxed);
             }
         };
         if faulty(OverwriteBeforeTail) {
@@ -147,7 +152,7 @@ impl Writer {
         producer.make_room(&shared.positions, &**shared, UNIT);
         let slot = producer.reserve_record(&shared.positions, length(sequence));
         let slot = slot.unwrap();
-        let cell = shared.cell(slot.payload().offset);
+        let cell = shared.cell(slot.payload().position);
         cell.store(value_at(position), Relaxed);
         let _ = slot.publish(&**shared, sequence);
     }
@@ -164,7 +169,7 @@ impl Reader {
             };
             let span = unread.span();
             let copy = || -> Vec<Value> {
-                let cells = (0..span.len / UNIT).map(|unit| shared.cell(span.offset + unit * UNIT));
+                let cells = (0..span.len).step_by(UNIT).map(|begin| shared.cell(after(span.position, begin)));
                 cells.map(|cell| cell.load(Relaxed)).collect()
             };
             let (values, released) = if faulty(CheckBeforeCopy) {
@@ -201,8 +206,10 @@ impl Reader {
                     .map(|unit| unit * UNIT)
                     .filter(|begin| *begin < span.len)
                     .map(|begin| {
-                        let sequence = shared.word(span.offset + begin + 8).load(Relaxed);
-                        (sequence, shared.cell(payload.offset + begin).load(Relaxed))
+                        let sequence = after(span.position, begin + 8);
+                        let value = after(payload.position, begin);
+                        let sequence = shared.word(sequence).load(Relaxed);
+                        (sequence, shared.cell(value).load(Relaxed))
                     })
                     .collect()
             };

@@ -27,11 +27,11 @@ pub(super) fn capacity(units: usize) -> Capacity {
 pub(super) struct NoWords;
 
 impl Words for NoWords {
-    fn load(&self, _: usize) -> u64 {
+    fn load(&self, _: u64) -> u64 {
         0
     }
 
-    fn store(&self, _: usize, _: u64) {}
+    fn store(&self, _: u64, _: u64) {}
 }
 
 /// A value that a writer hands to a reader; it stands for [`UNIT`] bytes.
@@ -105,6 +105,11 @@ impl Ring {
         ring
     }
 
+    /// The number of the cell at `position`.
+    fn cell(&self, position: u64) -> usize {
+        position as usize / UNIT % self.cells.len()
+    }
+
     /// Writes all of `values`, or nothing if they do not fit, and wakes whom it has to.
     pub(super) fn write(&self, values: &[Value]) -> bool {
         let readers = Early::new(&self.readers);
@@ -113,7 +118,7 @@ impl Ring {
         let Some(room) = producer.reserve(&self.positions, len, len) else {
             return false;
         };
-        let first = room.span().offset / UNIT;
+        let first = self.cell(room.span().position);
         let copy = || {
             for (index, value) in values.iter().enumerate() {
                 self.cells[(first + index) % self.cells.len()].with_mut(|cell| {
@@ -131,7 +136,7 @@ impl Ring {
             room.publish(len)
         };
         drop(producer);
-        wake_readers(&self.positions, self.attributes, published, &readers);
+        wake_readers(&self.positions, &self.attributes, published, &readers);
         true
     }
 
@@ -145,7 +150,7 @@ impl Ring {
         let writers = Early::new(&self.writers);
         let mut cursor = self.cursors[reader].cursor.lock().unwrap();
         let unread = cursor.unread(self.view(reader), UNIT)?;
-        let cell = unread.span().offset / UNIT;
+        let cell = self.cell(unread.span().position);
         let copy = || {
             self.cells[cell].with(|cell| {
                 // SAFETY: The bytes are ours, and the model checker watches.
@@ -170,7 +175,7 @@ impl Ring {
             released
         };
         if let Some(released) = released {
-            wake_writers(&self.positions, self.attributes, released, &writers);
+            wake_writers(&self.positions, &self.attributes, released, &writers);
         }
         Some(value)
     }
@@ -191,7 +196,7 @@ impl Ring {
         }
         drop(producer);
         if let Some(released) = last {
-            wake_writers(&self.positions, self.attributes, released, &writers);
+            wake_writers(&self.positions, &self.attributes, released, &writers);
         }
     }
 
