@@ -72,7 +72,7 @@ from lab.boot import boot
 from lab.clean import PRODUCT
 from lab.errors import Exit, LabError, UsageError
 from lab.lane import Lane
-from lab.qemu import ICOUNT_CPU, Port
+from lab.qemu import TCG_CPU, Port
 from lab.report import aligned, say
 from lab.task import Task
 
@@ -276,7 +276,7 @@ def describe(where: Lane, report: Mapping[str, Any], costs: Costs) -> dict[str, 
         "revision": _revision(),
         "source": source_hash(paths.ROOT),
         "qemu": _first_line([str(where.tools.tool("qemu")), "--version"]),
-        "cpu": ICOUNT_CPU,
+        "cpu": TCG_CPU,
         "clocksource": report["clocksource"],
         "calibration": report["calibration"],
         "mitigations": {

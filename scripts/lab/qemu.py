@@ -35,15 +35,15 @@ TERMINAL = "terminal"
 MONITOR = "monitor"
 
 
-# The CPU that is emulated: all that QEMU can, without five levels of page tables. While the kernel
-# (7.3) reads the features of its first CPU anew, that one is gone for a moment; KASAN then takes
-# four levels for granted, and an interrupt at that moment for an access to wild memory.
-TCG_CPU = "max,-la57"
-
-# The CPU whose instructions are counted: all that QEMU can emulate, without what would have the
-# kernel copy with `rep movsb`, which counts an instruction for each byte. Hardware that has fast
-# strings copies far more at a time; `rep movsq`, at 8 bytes, is the nearest to it that counts.
-ICOUNT_CPU = "max,-erms,-fsrm"
+# The CPU that is emulated: all that QEMU can, but for
+#
+# - five levels of page tables. While the kernel (7.3) reads the features of its first CPU anew, that
+#   one is gone for a moment; KASAN then takes four levels for granted, and an interrupt at that
+#   moment for an access to wild memory.
+# - fast strings, for which the kernel copies with `rep movsb`. QEMU emulates that byte by byte, and
+#   where instructions are counted it counts one for each, while hardware that has fast strings
+#   copies far more at a time. `rep movsq`, at 8 bytes, is the nearest to it that there is.
+TCG_CPU = "max,-la57,-erms,-fsrm"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Machine:
         cpu, cpus = "host" if self.accel == "kvm" else TCG_CPU, self.cpus
         arguments = self.arguments
         if self.icount:
-            accel, cpu, cpus = "tcg,thread=single", ICOUNT_CPU, 1
+            accel, cpu, cpus = "tcg,thread=single", TCG_CPU, 1
             arguments += ("-icount", "shift=0,sleep=off")
         command = [
             str(self.qemu),
