@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::iter::FusedIterator;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -118,6 +118,13 @@ impl Control {
 impl AsFd for Control {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// A control node that was inherited, or opened elsewhere.
+impl From<OwnedFd> for Control {
+    fn from(fd: OwnedFd) -> Self {
+        Self { file: fd.into() }
     }
 }
 
