@@ -30,7 +30,7 @@ test: ## all tests: on the host, and in a guest of each lane
 selftest: ## boot what must come out red, and see that the lab says so
 	@$(LAB) selftest
 
-bench: ## instructions per write and read, beside pipe(2) and AF_UNIX
+bench: ## what a write and a read cost, beside pipes, sockets and C
 	@$(LAB) bench
 
 lint: ## format, warnings and style of everything

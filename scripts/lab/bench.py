@@ -1,40 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0
-"""``make bench``: the instructions of a write(2) and the read(2) of what it wrote.
+"""``make bench``: what it costs to hand bytes from a write(2) to a read(2).
 
-Through the ring, and beside it through a pipe of the same capacity, a pair of AF_UNIX stream
-sockets, and a driver in C around a kfifo (tests/peers). tests/bench, in a guest of the plain lane,
-does the counting: the guest has one CPU, and its clock advances by a nanosecond with each
-instruction, so the figures are the same on every machine and at every load. The ring has to need
-fewer than all others at every size.
+Through the ring, and beside it through what else there is: pipes, a FIFO, AF_UNIX sockets, a POSIX
+message queue, a driver in C around a kfifo, and the same driver in C. tests/bench does the
+measuring, in guests of the plain lane.
 
-Nor may it need more than two per cent more than tests/bench/instructions.json has for this kernel
-and these compilers (RECORD=1 writes it).
+One guest counts instructions: it has one CPU, and its clock advances by a nanosecond with each
+instruction, so the figures are the same on every machine and at every load (costs.py). The ring has
+to need fewer than its rivals at every size. Nor may it need more than two per cent more than
+tests/bench/instructions.json has for this kernel and these compilers (RECORD=1 writes it).
 
-Then times are compared, of transfers between two CPUs (throughput.py). They depend on the machine,
-and decide nothing.
+In another guest, with two CPUs, times are compared (ratio.py). They depend on the machine, and
+decide nothing; nor does a target that is missed (targets.py).
 
 The results are kept as JSON in the folder ``bench`` of the cache, in a file for each revision
 and kernel:
 
-    schema         1, until a member changes its meaning or goes
+    schema         2, until a member changes its meaning or goes
     kernel         its release
     rustc          what compiled that kernel, and the module
     revision       git describe of this tree; null where that does not work
     source         SHA-256 of the module's sources
     qemu, cpu      its version, and the CPU it was told to emulate
+    accel          what emulated the guest with two CPUs
     clocksource    the guest's clock ...
     calibration    ... and what it made of a loop of known length: instructions, nanoseconds
     mitigations    those that the guest's kernel has on, by the fault that they are for
     capacity       bytes that each peer held when it was filled in pieces of 4 KiB
     interrupted    the share of the instructions that interrupts took, which no figure contains
-    costs          a list, for each size and peer: size (in bytes), peer, pairs (in a repetition),
-                   minimum, median and maximum (instructions per pair, over the repetitions that
-                   no interrupt fell into), quiet (the number of these), all (instructions per
-                   pair of each repetition, in their order)
-    batches        the same for messages that are written one by one and read 32 at once: by
-                   message; "records" is a ring with records, whose reader gets their headers
-    ring_wins      whether the ring's median is the least at every size
-    throughput     how the times of transfers compare: throughput.py
+    pairs          a write and a read of a message: a list of costs, for each size and peer
+    batches        messages that are read 32 at once, by message; "records" is a ring with records,
+                   whose reader gets their headers
+    ring_wins      whether the ring needs the least of the rivals for a pair of every size
+    throughput     how the times of transfers compare (throughput.py)
+    latency        how those of round trips do (latency.py)
+
+A cost has: peer, way (how its calls are made), size (in bytes), readers, operations (in a
+repetition), minimum, median and maximum (instructions by operation, over the repetitions that no
+interrupt fell into), quiet (the number of these), all (of each repetition, in their order).
 
 Three peers are no rivals. "twin" is the same driver in C, by the same design (tests/peers/twin):
 the ring to it is Rust to C. "floor" is a device of tests/peers that copies to and from one buffer,
@@ -49,16 +52,17 @@ import os
 import subprocess
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from lab import (
     cargo,
+    costs,
     decode,
     instructions,
     lane,
+    latency,
     logs,
     module,
     paths,
@@ -70,59 +74,24 @@ from lab import (
 )
 from lab.boot import boot
 from lab.clean import PRODUCT
-from lab.errors import Exit, LabError, UsageError
+from lab.costs import Costs, NoFigures
+from lab.errors import Exit, UsageError
 from lab.lane import Lane
 from lab.qemu import TCG_CPU, Port
 from lab.report import aligned, say
+from lab.tables import TABLES
 from lab.task import Task
 
-SCHEMA = 1
+SCHEMA = 2
 WIDTH = 90
-SIZES = (16, 64, 256, 1024, 4096, 65536)
-PEERS = ("ring", "pipe", "unix", "kfifo", "twin", "floor", "null")
-RIVALS = ("pipe", "unix", "kfifo")
 # Modules, by their folder.
 MODULES = {
-    "tests/peers": ("ringdev_floor", "ringdev_kfifo"),
-    "tests/peers/twin": ("ringdev_twin",),
+    paths.ROOT / "tests/peers": ("ringdev_floor", "ringdev_kfifo"),
+    paths.ROOT / "tests/peers/twin": ("ringdev_twin",),
 }
 PROGRAM = "ringdev-bench"
-SECONDS = 600.0
-
-# A figure rests on at least so many repetitions without an interrupt ...
-QUIET_MIN = 5
-# ... and means something if they agree to this part of it. They do to a ten-thousandth.
-SPREAD_MAX = 0.005
-
-
-class NoFigures(LabError):
-    """Something was measured, but not what the figures would claim."""
-
-    def __init__(self, sentence: str, code: Exit = Exit.NO_VERDICT) -> None:
-        super().__init__(sentence)
-        self.exit = code
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a pair costs through one peer at one size, in instructions."""
-
-    size: int
-    peer: str
-    pairs: int
-    minimum: float
-    median: float
-    maximum: float
-    quiet: int
-    all: tuple[float, ...]
-
-    @property
-    def spread(self) -> float:
-        """How far the quiet repetitions differ, as a part of their median."""
-        return (self.maximum - self.minimum) / self.median
-
-
-Costs = Mapping[tuple[int, str], Cost]
+# A guest whose host is busy takes several times as long.
+SECONDS = 900.0
 
 
 def main(argv: list[str]) -> int:
@@ -139,25 +108,25 @@ def main(argv: list[str]) -> int:
     task = prepare(where)
     say("counting instructions")
     report = measure(where, task, "instructions", counting=True)
-    costs = read_costs(report)
-    batches = [_cost(series) for series in report["batches"]]
-    results = describe(where, report, costs)
-    results["batches"] = [asdict(batch) for batch in batches]
-    print("Instructions per write(2) and read(2):", table(costs), sep="\n\n")
-    print("\nPer message of 64 B, when 32 are written one by one and read at once:", "", sep="\n")
-    print(batch_table(batches), "", notes(results, costs), sep="\n")
-
-    say("timing transfers between two CPUs")
-    times = measure(timing, task, "throughput", counting=False)
-    sizes = throughput.read(times)
-    print(f"\nTime by that of the ring, two threads on two CPUs ({timing.accel}):")
-    print("", throughput.table(sizes), "", throughput.latencies(times), sep="\n")
-    for sentence in throughput.troubles(sizes):
+    counted = costs.read(report)
+    say("comparing times on two CPUs")
+    times = measure(timing, task, "times", counting=False)
+    results = {
+        **describe(where, report, counted),
+        "accel": timing.accel,
+        "throughput": throughput.describe(times),
+        "latency": latency.describe(times),
+    }
+    for title, rows in TABLES.values():
+        print(f"{title}:", "", aligned(rows(results)), "", sep="\n")
+    print(notes(results, counted))
+    for sentence in throughput.troubles(results["throughput"]):
         say(sentence)
-    results["throughput"] = {"accel": timing.accel, **throughput.describe(times)}
+    for sentence in latency.troubles(results["latency"]):
+        say(sentence)
     print(f"\nresults: {(kept := keep(results))}")
     record = bool(os.environ.get("RECORD"))
-    lost = defeats(costs) + compare(where, costs, record=record)
+    lost = costs.defeats(counted) + compare(where, counted, record=record)
     if record:
         performance.write(results, kept, toolchain.find(want={"lab-tests"}))
         say(f"written: {performance.FOLDER.relative_to(paths.ROOT)}")
@@ -166,10 +135,10 @@ def main(argv: list[str]) -> int:
     return Exit.TESTS_FAILED if lost else Exit.PASSED
 
 
-def compare(where: Lane, costs: Costs, *, record: bool) -> list[str]:
+def compare(where: Lane, counted: Costs, *, record: bool) -> list[str]:
     """Compares the costs with those on record, or records them. Returns what has risen."""
     key = instructions.built_by(where.kernel.release, where.config)
-    medians = {size: {peer: costs[size, peer].median for peer in PEERS} for size in SIZES}
+    medians = costs.rows(counted)
     if record:
         instructions.write(key, medians)
         say(f"recorded in {instructions.RECORD.relative_to(paths.ROOT)}: {key}")
@@ -185,7 +154,7 @@ def prepare(where: Lane) -> Task:
     """Builds what is measured and what measures, for a guest that has the peers loaded."""
     programs = cargo.guest_programs(toolchain.find(want={"guest"}), PROGRAM)
     peers = [
-        module.build_external(paths.ROOT / folder, where.kernel, where.tools) / f"{name}.ko"
+        module.build_external(folder, where.kernel, where.tools) / f"{name}.ko"
         for folder, names in MODULES.items()
         for name in names
     ]
@@ -219,55 +188,7 @@ def measure(where: Lane, task: Task, what: str, *, counting: bool) -> Mapping[st
     return report
 
 
-def read_costs(report: Mapping[str, Any]) -> Costs:
-    """Works out what a pair costs. Refuses a report that cannot bear the figures."""
-    costs: dict[tuple[int, str], Cost] = {}
-    for series in report["series"]:
-        cost = _cost(series)
-        costs[cost.size, cost.peer] = cost
-    if missing := [(size, peer) for size in SIZES for peer in PEERS if (size, peer) not in costs]:
-        raise NoFigures(f"the report lacks {missing}")
-    return costs
-
-
-def _cost(series: Mapping[str, Any]) -> Cost:
-    size, peer, pairs = int(series["size"]), str(series["peer"]), int(series["pairs"])
-    every = tuple((total - series["overhead"]) / pairs for total in series["instructions"])
-    pieces = zip(every, series["interrupts"], strict=True)
-    quiet = [cost for cost, interrupts in pieces if interrupts == 0]
-    if len(quiet) < QUIET_MIN:
-        raise NoFigures(
-            f"interrupts fell into all but {len(quiet)} of {len(every)} repetitions of {peer} at"
-            f" {size} bytes"
-        )
-    cost = Cost(size, peer, pairs, min(quiet), median(quiet), max(quiet), len(quiet), every)
-    if cost.spread > SPREAD_MAX:
-        raise NoFigures(
-            f"the repetitions of {peer} at {size} bytes differ by {cost.spread:.1%}: from"
-            f" {cost.minimum:.1f} to {cost.maximum:.1f} instructions"
-        )
-    return cost
-
-
-def interrupted(costs: Costs) -> float:
-    """Returns the share of the instructions that interrupts took."""
-    executed = sum(sum(cost.all) * cost.pairs for cost in costs.values())
-    wanted = sum(cost.median * len(cost.all) * cost.pairs for cost in costs.values())
-    return 1 - wanted / executed
-
-
-def defeats(costs: Costs) -> list[str]:
-    """Returns a sentence for each size and rival where the ring does not need fewer."""
-    return [
-        f"at {units.size(size)} the ring needs {costs[size, 'ring'].median:.0f} instructions, not"
-        f" fewer than the {costs[size, rival].median:.0f} of {rival}"
-        for size in SIZES
-        for rival in RIVALS
-        if costs[size, "ring"].median >= costs[size, rival].median
-    ]
-
-
-def describe(where: Lane, report: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
+def describe(where: Lane, report: Mapping[str, Any], counted: Costs) -> dict[str, Any]:
     """Returns the results as they are kept."""
     return {
         "schema": SCHEMA,
@@ -285,9 +206,9 @@ def describe(where: Lane, report: Mapping[str, Any], costs: Costs) -> dict[str, 
             if state.startswith("Mitigation")
         },
         "capacity": report["holds"],
-        "interrupted": interrupted(costs),
-        "costs": [asdict(costs[size, peer]) for size in SIZES for peer in PEERS],
-        "ring_wins": not defeats(costs),
+        "interrupted": costs.interrupted(costs.flat(counted)),
+        **{section: [asdict(cost) for cost in each] for section, each in counted.items()},
+        "ring_wins": not costs.defeats(counted),
     }
 
 
@@ -302,36 +223,17 @@ def keep(results: Mapping[str, Any]) -> Path:
     return part.rename(path)
 
 
-def table(costs: Costs) -> str:
-    """Returns the figures, aligned: a row for each size."""
-    others = (*RIVALS, "twin")
-    rows = [("size", *PEERS, *(f"ring/{other}" for other in others), "ring-floor")]
-    for size in SIZES:
-        medians = {peer: costs[size, peer].median for peer in PEERS}
-        figures = [f"{medians[peer]:,.0f}" for peer in PEERS]
-        ratios = [f"{medians['ring'] / medians[other]:.3f}" for other in others]
-        above = f"{medians['ring'] - medians['floor']:.0f}"
-        rows.append((units.size(size), *figures, *ratios, above))
-    return aligned(rows)
-
-
-def batch_table(batches: Sequence[Cost]) -> str:
-    """Returns what a message costs that is read in a batch, aligned: a row for each peer."""
-    rows = [("through", "instructions")]
-    rows += [(batch.peer, f"{batch.median:,.0f}") for batch in batches]
-    return aligned(rows)
-
-
-def notes(results: Mapping[str, Any], costs: Costs) -> str:
+def notes(results: Mapping[str, Any], counted: Costs) -> str:
     """Returns what one has to know to read the figures."""
-    counted, passed = (results["calibration"][key] for key in ("instructions", "nanoseconds"))
+    loop, passed = (results["calibration"][key] for key in ("instructions", "nanoseconds"))
     share = results["interrupted"]
     holds = results["capacity"].items()
     capacity = ", ".join(f"{peer} {units.size(held)}" for peer, held in holds)
     mitigations = ", ".join(f"{name} ({state})" for name, state in results["mitigations"].items())
-    repetitions = sum(len(cost.all) for cost in costs.values())
-    disturbed = repetitions - sum(cost.quiet for cost in costs.values())
-    spread = max(cost.spread for cost in costs.values())
+    every = costs.flat(counted)
+    repetitions = sum(len(cost.all) for cost in every)
+    disturbed = repetitions - sum(cost.quiet for cost in every)
+    spread = max(cost.spread for cost in every)
     sentences = (
         f"Linux {results['kernel']}, plain lane, one CPU. Mitigations: {mitigations or 'none'}.",
         f"The kernel's Rust and the module by {results['rustc']}.",
@@ -341,7 +243,7 @@ def notes(results: Mapping[str, Any], costs: Costs) -> str:
         f"A copy counts one instruction for 8 bytes (-cpu {results['cpu']}).",
         f"Medians of what no interrupt fell into; minimum and maximum differ by {spread:.3%}.",
         f"Left out: {disturbed} of {repetitions} repetitions; interrupts took {share:.2%}.",
-        f"Clock: {counted} instructions took {passed} ns of {results['clocksource']}.",
+        f"Clock: {loop} instructions took {passed} ns of {results['clocksource']}.",
     )
     return "\n".join(textwrap.fill(sentence, WIDTH) for sentence in sentences)
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The record of what a pair of calls costs, and the comparison with it.
+"""The record of what was counted, and the comparison with it.
 
 tests/bench/instructions.json has a list for each kernel and pair of compilers, as what they make of
 the module and of the kernel decides about the instructions. Where there is none, nothing can be
 compared. ``make bench RECORD=1`` writes the one of this machine.
+
+A list has what is done (costs.rows names it), and by peer the instructions that it takes.
 """
 
 import json
@@ -14,11 +16,12 @@ from lab import paths
 
 RECORD = paths.ROOT / "tests/bench/instructions.json"
 
-# A rise by more than this part is a failure.
+# A rise of one of these by more than this part is a failure.
+OURS = ("ring", "records")
 RISE_MAX = 0.02
 
-# Instructions by size and peer.
-Medians = Mapping[int, Mapping[str, float]]
+# Instructions by what is done and by peer.
+Medians = Mapping[str, Mapping[str, float]]
 
 
 def built_by(release: str, config: Mapping[str, str]) -> str:
@@ -36,28 +39,27 @@ def read(key: str, file: Path = RECORD) -> Medians | None:
     """Returns the list of that name, if there is one."""
     if not file.exists():
         return None
-    lists = json.loads(file.read_text())
-    if key not in lists:
-        return None
-    return {int(size): costs for size, costs in lists[key].items()}
+    medians: Medians | None = json.loads(file.read_text()).get(key)
+    return medians
 
 
 def write(key: str, medians: Medians, file: Path = RECORD) -> None:
     """Writes the list of that name, and leaves the others as they are."""
     lists = json.loads(file.read_text()) if file.exists() else {}
     lists[key] = {
-        str(size): {peer: round(cost) for peer, cost in costs.items()}
-        for size, costs in medians.items()
+        what: {peer: round(cost) for peer, cost in costs.items()} for what, costs in medians.items()
     }
     file.write_text(json.dumps(lists, indent=1) + "\n")
 
 
 def rises(recorded: Medians, medians: Medians) -> list[str]:
-    """Returns a sentence for each size at which the ring needs more than it is recorded to."""
+    """Returns a sentence for each thing that the ring needs more for than it is recorded to."""
     return [
-        f"at {size} bytes the ring needs {medians[size]['ring']:.0f} instructions,"
-        f" {medians[size]['ring'] / costs['ring'] - 1:.1%} more than the {costs['ring']:.0f} that"
-        f" {RECORD.name} has"
-        for size, costs in recorded.items()
-        if size in medians and medians[size]["ring"] > costs["ring"] * (1 + RISE_MAX)
+        f"{what}: {peer} needs {medians[what][peer]:.0f} instructions,"
+        f" {medians[what][peer] / cost - 1:.1%} more than the {cost:.0f} that {RECORD.name} has"
+        for what, costs in recorded.items()
+        for peer, cost in costs.items()
+        if peer in OURS
+        and peer in medians.get(what, {})
+        and medians[what][peer] > cost * (1 + RISE_MAX)
     ]

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab import command, paths, pytools, throughput, units
+from lab import command, paths, pytools
 from lab.errors import LabError
+from lab.tables import TABLES
 from lab.toolchain import Toolchain
 
 FOLDER = paths.ROOT / "Documentation/performance"
@@ -37,58 +38,15 @@ def write(results: Mapping[str, Any], kept: Path, tc: Toolchain) -> None:
 
 def render(results: Mapping[str, Any]) -> dict[str, str]:
     """Returns the tables by their files' names."""
-    return {
-        "setting.rst": HEAD + _setting(results),
-        "instructions.rst": HEAD + _instructions(results["costs"]),
-        "batches.rst": HEAD + _batches(results["batches"]),
-        "throughput.rst": HEAD + _throughput(results["throughput"]),
-    }
+    tables = {f"{name}.rst": HEAD + table(rows(results)) for name, (_, rows) in TABLES.items()}
+    return {"setting.rst": HEAD + _setting(results), **tables}
 
 
 def _setting(results: Mapping[str, Any]) -> str:
-    accel = results["throughput"]["accel"]
     return (
         f"Linux {results['kernel']}, plain lane; {results['rustc']}; {results['qemu']},"
-        f" ``{results['cpu']}``; times under {accel}.\n"
+        f" ``{results['cpu']}``; times under {results['accel']}.\n"
     )
-
-
-def _instructions(costs: Sequence[Mapping[str, Any]]) -> str:
-    peers = list(dict.fromkeys(each["peer"] for each in costs))
-    medians = {(each["size"], each["peer"]): each["median"] for each in costs}
-    rows = [["size", *peers, "ring above the floor", "ring / pipe", "ring / unix", "ring / twin"]]
-    for size in dict.fromkeys(each["size"] for each in costs):
-        ring = medians[size, "ring"]
-        rows.append(
-            [
-                units.size(size),
-                *(f"{medians[size, peer]:,.0f}" for peer in peers),
-                f"{ring - medians[size, 'floor']:.0f}",
-                *(f"{ring / medians[size, rival]:.3f}" for rival in ("pipe", "unix", "twin")),
-            ]
-        )
-    return table(rows)
-
-
-def _batches(batches: Sequence[Mapping[str, Any]]) -> str:
-    rows = [["through", "instructions"]]
-    rows += [[each["peer"], f"{each['median']:,.0f}"] for each in batches]
-    return table(rows)
-
-
-def _throughput(results: Mapping[str, Any]) -> str:
-    peers = throughput.RIVALS
-    rows = [["messages of", *(f"{peer} / ring" for peer in peers), "ring / ring", "waits"]]
-    for each in results["sizes"]:
-        ratios = [each["ratios"][peer] for peer in peers]
-        shown = [_ratio(ratio) if each["is_good"] else "-" for ratio in ratios]
-        waits = f"{each['waits']['ring']:.3f}" if each["is_good"] else "-"
-        rows.append([units.size(each["size"]), *shown, _ratio(each["control"]), waits])
-    return table(rows)
-
-
-def _ratio(ratio: Mapping[str, float]) -> str:
-    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

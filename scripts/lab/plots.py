@@ -6,7 +6,7 @@ It runs in an environment that has matplotlib, which the lab itself does without
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,36 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lab import throughput, units
+from lab import latency, targets, units
 
-# Colours that are told apart by those who see fewer: the palette of Okabe and Ito.
+Results = Mapping[str, Any]
+
+# Colours that are told apart by those who see fewer: the palette of Okabe and Ito. Peers that are
+# of one family share one, and differ in their lines.
 COLOURS = {
     "ring": "#0072b2",
-    "pipe": "#d55e00",
-    "unix": "#009e73",
-    "kfifo": "#cc79a7",
     "twin": "#e69f00",
-    "floor": "#888888",
-    "null": "#bbbbbb",
+    "pipe": "#d55e00",
+    "pipe64": "#d55e00",
+    "fifo": "#d55e00",
+    "unix": "#009e73",
+    "seqpacket": "#009e73",
+    "mqueue": "#000000",
+    "kfifo": "#cc79a7",
 }
+LINES = {"pipe64": ":", "fifo": "--", "seqpacket": "--"}
 NAMES = {
     "ring": "ring",
-    "pipe": "pipe(2)",
-    "unix": "AF_UNIX",
-    "kfifo": "kfifo driver in C",
     "twin": "the same driver in C",
-    "floor": "floor: two copies",
-    "null": "/dev/null",
+    "pipe": "pipe(2)",
+    "pipe64": "pipe(2), 64 KiB",
+    "fifo": "FIFO",
+    "unix": "AF_UNIX, stream",
+    "seqpacket": "AF_UNIX, packets",
+    "mqueue": "message queue",
+    "kfifo": "kfifo driver in C",
 }
+SIZE = (7, 4.5)
 
 
 def main() -> None:
@@ -53,8 +62,8 @@ def main() -> None:
             "legend.frameon": False,
         }
     )
-    _save(_instructions(results), folder / "instructions.svg")
-    _save(_throughput(results["throughput"]), folder / "throughput.svg")
+    for name, draw in PICTURES.items():
+        _save(draw(results), folder / f"{name}.svg")
 
 
 def _save(figure: Figure, file: Path) -> None:
@@ -65,14 +74,20 @@ def _save(figure: Figure, file: Path) -> None:
     file.write_text("\n".join(lines) + "\n")
 
 
-def _instructions(results: Mapping[str, Any]) -> Figure:
+def _style(peer: str) -> dict[str, Any]:
+    """How a peer looks in every picture."""
+    return {"color": COLOURS[peer], "linestyle": LINES.get(peer, "-"), "label": NAMES[peer]}
+
+
+def _instructions(results: Results) -> Figure:
     """Instructions per pair above the floor, by size."""
-    costs = {(each["peer"], each["size"]): each["median"] for each in results["costs"]}
+    costs = {(each["peer"], each["size"]): each["median"] for each in results["pairs"]}
     sizes = sorted({size for _, size in costs})
-    figure, axes = plt.subplots(figsize=(7, 4))
-    for peer in ("unix", "pipe", "kfifo", "ring", "twin"):
-        above = [costs[peer, size] - costs["floor", size] for size in sizes]
-        axes.plot(sizes, above, marker="o", color=COLOURS[peer], label=NAMES[peer])
+    figure, axes = plt.subplots(figsize=SIZE)
+    for peer in COLOURS:
+        able = [size for size in sizes if (peer, size) in costs]
+        above = [costs[peer, size] - costs["floor", size] for size in able]
+        axes.plot(able, above, marker="o", **_style(peer))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(sizes, [units.size(size) for size in sizes])
@@ -83,30 +98,98 @@ def _instructions(results: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _throughput(results: Mapping[str, Any]) -> Figure:
+def _throughput(results: Results) -> Figure:
     """Time by that of the ring, with intervals, by size."""
-    good = [each for each in results["sizes"] if each["is_good"]]
-    figure, axes = plt.subplots(figsize=(7, 4))
-    for index, peer in enumerate(throughput.RIVALS):
-        places = [number + (index - 1.5) * 0.15 for number in range(len(good))]
-        ratios = [each["ratios"][peer] for each in good]
-        medians = [ratio["median"] for ratio in ratios]
+    cases = [case for case in results["throughput"] if case["writers"] == 1 and case["is_good"]]
+    return _ratios(cases, [units.size(case["size"]) for case in cases], "messages of")
+
+
+def _fan_in(results: Results) -> Figure:
+    """The same by the number of writers."""
+    cases = [
+        case for case in results["throughput"] if case["size"] == targets.SMALL and case["is_good"]
+    ]
+    return _ratios(cases, [str(case["writers"]) for case in cases], "writers, messages of 64 B")
+
+
+def _ratios(cases: list[Results], heads: list[str], label: str) -> Figure:
+    figure, axes = plt.subplots(figsize=SIZE)
+    peers = [peer for peer in COLOURS if any(peer in case["ratios"] for case in cases)]
+    for index, peer in enumerate(peers):
+        able = [(place, case["ratios"][peer]) for place, case in enumerate(cases)
+                if peer in case["ratios"]]  # fmt: skip
+        places = [place + (index - len(peers) / 2 + 0.5) * 0.09 for place, _ in able]
+        medians = [ratio["median"] for _, ratio in able]
         spread = [
-            [ratio["median"] - ratio["low"] for ratio in ratios],
-            [ratio["high"] - ratio["median"] for ratio in ratios],
+            [ratio["median"] - ratio["low"] for _, ratio in able],
+            [ratio["high"] - ratio["median"] for _, ratio in able],
         ]
-        style = {"marker": "o", "linestyle": "none", "capsize": 3}
-        axes.errorbar(places, medians, yerr=spread, color=COLOURS[peer], label=NAMES[peer], **style)
+        # Markers in place of lines: filled for the first of a family.
+        style = {
+            **_style(peer),
+            "linestyle": "none",
+            "marker": "o",
+            "markerfacecolor": "white" if peer in LINES else COLOURS[peer],
+            "capsize": 2,
+        }
+        axes.errorbar(places, medians, yerr=spread, **style)
     axes.axhline(1, color=COLOURS["ring"], linewidth=1)
-    axes.set_xticks(range(len(good)), [units.size(each["size"]) for each in good])
+    axes.set_xticks(range(len(cases)), heads)
     axes.set_yscale("log", base=2)
-    ticks = (0.5, 1, 2, 4, 8)
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_xlabel("messages of")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlabel(label)
     axes.set_ylabel("time by that of the ring")
+    axes.legend(ncols=2)
+    return figure
+
+
+def _latency(results: Results) -> Figure:
+    """How many round trips are done by when: so many per mille, in nines."""
+    figure, axes = plt.subplots(figsize=SIZE)
+    for peer, quantiles in results["latency"]["distributions"].items():
+        if peer in COLOURS:
+            over = [1 - mille / 1000 for mille in latency.STEPS]
+            axes.plot(quantiles, over, **_style(peer))
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_yscale("log")
+    shares = (0.5, 0.1, 0.01, 0.001)
+    axes.set_yticks(shares, [f"{share:.1%}" for share in shares])
+    axes.set_xlabel("time of a round trip by the ring's median")
+    axes.set_ylabel("round trips that take longer")
     axes.legend()
     return figure
 
+
+def _waking(results: Results) -> Figure:
+    """How often threads waited, and a ring woke one, by message."""
+    cases = [case for case in results["throughput"] if case["writers"] == 1]
+    figure, axes = plt.subplots(figsize=SIZE)
+    places = range(len(cases))
+    for peer in COLOURS:
+        able = [place for place in places if peer in cases[place]["waits"]]
+        waits = [cases[place]["waits"][peer] for place in able]
+        axes.plot(able, waits, marker="o", **_style(peer))
+    wakes = [case["wakes"]["ring"] for case in cases]
+    style = {"color": COLOURS["ring"], "linestyle": "none", "marker": "x", "markersize": 9}
+    axes.plot(places, wakes, **style, label="ring: wake-ups")
+    axes.set_xticks(places, [units.size(case["size"]) for case in cases])
+    axes.set_yscale("symlog", linthresh=0.001)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("messages of")
+    axes.set_ylabel("waits by message")
+    axes.legend()
+    return figure
+
+
+# By the name of the file that the documentation shows.
+PICTURES: Mapping[str, Callable[[Results], Figure]] = {
+    "instructions": _instructions,
+    "throughput": _throughput,
+    "fan-in": _fan_in,
+    "latency": _latency,
+    "waking": _waking,
+}
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,33 @@
 """What all tests of the lab need."""
 
 import signal
+from typing import Any
 
 import pytest
+
+from lab import costs, latency, throughput
+from lab.costs import Costs
+
+Report = dict[str, Any]
+
+# What a pair costs in the report below, by peer, at no size; each byte costs an eighth.
+PER_PAIR = {
+    "ring": 1000,
+    "pipe": 1250,
+    "pipe64": 1251,
+    "fifo": 1300,
+    "unix": 2000,
+    "seqpacket": 2100,
+    "mqueue": 1800,
+    "kfifo": 1100,
+    "twin": 950,
+    "floor": 600,
+    "null": 500,
+}
+# What a transfer takes, by peer.
+TIMES = {"ring": 1000, "again": 1000, "pipe": 1500, "unix": 3000, "kfifo": 1250, "twin": 1000}
+OVERHEAD = 300
+OPERATIONS = 100
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,3 +39,88 @@ def _interruptible() -> None:
     do their children start, and theirs. A handler here means that they do not.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def series(peer: str, way: str, size: int, cost: float, readers: int = 1) -> Report:
+    """Returns what the program says of something that it has counted."""
+    total = round(OVERHEAD + OPERATIONS * cost)
+    # Two of the repetitions were interrupted, and took longer.
+    return {
+        "peer": peer,
+        "way": way,
+        "size": size,
+        "readers": readers,
+        "operations": OPERATIONS,
+        "overhead": OVERHEAD,
+        "instructions": [total, total + 5000, total + 10, total, total, total + 2700, total],
+        "interrupts": [0, 2, 0, 0, 0, 1, 0],
+    }
+
+
+@pytest.fixture
+def report() -> Report:
+    """Returns what the program says of a guest in which it has counted."""
+    return {
+        "clocksource": "tsc",
+        "calibration": {"instructions": 2_000_000, "nanoseconds": 2_000_081},
+        "vulnerabilities": {
+            "meltdown": "Mitigation: PTI",
+            "mds": "Not affected",
+            "spectre_v2": "Vulnerable",
+        },
+        "holds": {"ring": 262144, "pipe": 262144, "unix": 442368},
+        "pairs": [
+            series(peer, "pair", size, PER_PAIR[peer] + size / 8)
+            for size, peer in costs.expected_pairs()
+        ],
+        "batches": [
+            series("ring", "write", 64, 450),
+            series("ring", "io_uring", 64, 350),
+            series("records", "write", 64, 500),
+            series("records of twin", "write", 64, 400),
+        ],
+    }
+
+
+@pytest.fixture
+def times() -> Report:
+    """Returns what the program says of a guest in which it has compared times."""
+    cases = [(64, 1), (4096, 1), (65536, 1), (1 << 20, 1), (64, 4)]
+    transfers = [
+        {
+            "round": number,
+            "size": size,
+            "writers": writers,
+            "peer": peer,
+            "messages": 100,
+            # Each round has a speed of its own.
+            "nanoseconds": nanoseconds * (1 + number % 5),
+            "waits": 2,
+            "wakes": 1 if peer in ("ring", "again", "twin") else None,
+        }
+        for size, writers in cases
+        for number in range(1, 10)
+        for peer, nanoseconds in TIMES.items()
+    ]
+    trips = [{"peer": peer, "rounds": [[30, 10, 20]] * 9} for peer in ("ring", "again", "pipe")]
+    return {"transfers": transfers, "round_trips": trips}
+
+
+@pytest.fixture
+def counted(report: Report) -> Costs:
+    """Returns what the report bears."""
+    return costs.read(report)
+
+
+@pytest.fixture
+def results(report: Report, times: Report) -> Report:
+    """Returns results as far as tables and pictures need them."""
+    return {
+        **report,
+        **{
+            section: [vars(cost) for cost in found] for section, found in costs.read(report).items()
+        },
+        "capacity": report["holds"],
+        "throughput": throughput.describe(times),
+        "latency": latency.describe(times),
+    }

@@ -12,7 +12,7 @@
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
-static char floor_buffer[SZ_64K];
+static char floor_buffer[SZ_256K];
 
 static ssize_t floor_read(struct file *file, char __user *to, size_t len, loff_t *pos)
 {

@@ -2,21 +2,25 @@
 
 //! What is measured: ways to hand bytes from a write(2) to a read(2).
 
+use std::env::temp_dir;
 use std::fmt::{self, Display};
 use std::io;
 
-use ringdev::{Control, Create, Framing, Ring, RingName};
+use ringdev::Ring;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
-use rustix::io::{Errno, read, write};
+use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, mkfifoat, open, unlink};
+use rustix::io::{Errno, dup, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+use crate::queue::Queue;
+use crate::rings::Driver;
 
 /// How much each peer shall hold: the capacity of `/dev/ring/0`, unless it was asked for another.
 pub const CAPACITY: usize = 256 * 1024;
 
 /// The pieces in which a peer is filled, to see how much it holds.
-const PIECE: usize = 4096;
+pub const PIECE: usize = 4096;
 
 /// The peers, in the order in which they are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +29,16 @@ pub enum Kind {
     Ring,
     /// pipe(2) of the same capacity.
     Pipe,
+    /// pipe(2) as one gets it: 64 KiB.
+    Pipe64,
+    /// A FIFO of the same capacity.
+    Fifo,
     /// A pair of stream sockets of the family `AF_UNIX`.
     Unix,
+    /// A pair of `AF_UNIX` sockets that keep packets apart.
+    Seqpacket,
+    /// A POSIX message queue.
+    Mqueue,
     /// `/dev/ringdev-kfifo` of `tests/peers`: a driver in C around a `struct kfifo`.
     Kfifo,
     /// `/dev/ring-twin/0` of `tests/peers/twin`: the driver of `/dev/ring/0`, in C.
@@ -38,26 +50,66 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Ring,
         Self::Pipe,
+        Self::Pipe64,
+        Self::Fifo,
         Self::Unix,
+        Self::Seqpacket,
+        Self::Mqueue,
         Self::Kfifo,
         Self::Twin,
         Self::Floor,
         Self::Null,
     ];
 
-    /// The name that scripts/lab/bench.py knows it by.
+    /// The name that scripts/lab knows it by.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ring => "ring",
             Self::Pipe => "pipe",
+            Self::Pipe64 => "pipe64",
+            Self::Fifo => "fifo",
             Self::Unix => "unix",
+            Self::Seqpacket => "seqpacket",
+            Self::Mqueue => "mqueue",
             Self::Kfifo => "kfifo",
             Self::Twin => "twin",
             Self::Floor => "floor",
             Self::Null => "null",
+        }
+    }
+
+    /// Whether it keeps messages apart, so that none can be larger than what it holds.
+    pub fn keeps_messages(self) -> bool {
+        matches!(self, Self::Seqpacket | Self::Mqueue)
+    }
+
+    /// Whether a read gives back what was written.
+    pub fn keeps(self) -> bool {
+        self != Self::Null
+    }
+
+    /// Whether it can be filled: whether there is room for so much and not for more.
+    pub fn fills(self) -> bool {
+        !matches!(self, Self::Floor | Self::Null)
+    }
+
+    /// Who makes rings of the kind.
+    fn driver(self) -> Option<Driver> {
+        match self {
+            Self::Ring => Some(Driver::Rust),
+            Self::Twin => Some(Driver::Twin),
+            _ => None,
+        }
+    }
+
+    /// How much it has to hold.
+    fn capacity(self) -> usize {
+        match self {
+            Self::Pipe64 => 64 * 1024,
+            _ => CAPACITY,
         }
     }
 }
@@ -67,7 +119,11 @@ impl Display for Kind {
         f.write_str(match self {
             Self::Ring => "the ring",
             Self::Pipe => "the pipe",
+            Self::Pipe64 => "the default pipe",
+            Self::Fifo => "the FIFO",
             Self::Unix => "the socket pair",
+            Self::Seqpacket => "the socket pair for packets",
+            Self::Mqueue => "the message queue",
             Self::Kfifo => "/dev/ringdev-kfifo",
             Self::Twin => "/dev/ring-twin/0",
             Self::Floor => "/dev/ringdev-floor",
@@ -79,112 +135,141 @@ impl Display for Kind {
 /// A peer whose two ends are open in this process.
 pub struct Peer {
     pub kind: Kind,
-    writer: OwnedFd,
-    reader: OwnedFd,
+    pub ends: Ends,
+}
+
+/// What one has of a peer.
+pub enum Ends {
+    Files(Files),
+    Queue(Queue),
+}
+
+/// An end to write to, and one to read from.
+pub struct Files {
+    pub writer: OwnedFd,
+    pub reader: OwnedFd,
+}
+
+impl Files {
+    /// Writes all of `out`, which it has room for.
+    #[inline(always)]
+    pub fn send(&self, out: &[u8]) -> rustix::io::Result<usize> {
+        write(&self.writer, out)
+    }
+
+    /// Reads what is there.
+    #[inline(always)]
+    pub fn receive(&self, back: &mut [u8]) -> rustix::io::Result<usize> {
+        read(&self.reader, back)
+    }
+
+    /// Has calls that would wait fail with `EAGAIN` instead.
+    pub fn set_nonblocking(&self) -> rustix::io::Result<()> {
+        set_nonblocking(&self.writer, true)?;
+        set_nonblocking(&self.reader, true)
+    }
 }
 
 impl Peer {
-    /// Opens both ends of a peer that holds at least [`CAPACITY`] bytes.
-    pub fn open(kind: Kind) -> Result<Self, String> {
-        let (reader, writer) =
-            ends(kind).map_err(|error| format!("{kind} cannot be opened: {error}"))?;
-        Ok(Self {
-            kind,
-            writer,
-            reader,
-        })
+    /// Opens both ends of a peer that holds at least its capacity, in messages of at most
+    /// `message` bytes.
+    pub fn open(kind: Kind, message: usize) -> Result<Self, String> {
+        let ends = match kind {
+            Kind::Mqueue => Queue::open(CAPACITY, message).map(Ends::Queue),
+            _ => files(kind).map(Ends::Files),
+        };
+        let ends = ends.map_err(|error| format!("{kind} cannot be opened: {error}"))?;
+        Ok(Self { kind, ends })
     }
 
-    /// Opens another peer of the kind, where there can be several.
-    pub fn open_other(kind: Kind) -> Result<Self, String> {
-        if kind != Kind::Ring {
-            return Self::open(kind);
-        }
-        let other = || -> io::Result<Self> {
-            let name = "bench".parse().map_err(io::Error::other)?;
-            create_ring(&name, Framing::Stream)?;
-            let open = |write: bool| Ring::options().read(!write).write(write).open(&name);
-            Ok(Self {
-                kind,
-                writer: open(true)?.into(),
-                reader: open(false)?.into(),
-            })
+    /// Opens a peer that nobody else has: of a driver's rings, a new one of this name.
+    pub fn open_new(kind: Kind, message: usize, name: &str) -> Result<Self, String> {
+        let Some(driver) = kind.driver() else {
+            return Self::open(kind, message);
         };
-        other().map_err(|error| format!("{kind} cannot be had twice: {error}"))
+        let ends = || -> io::Result<Ends> {
+            driver.create(name, |ring| ring)?;
+            Ok(Ends::Files(Files {
+                reader: driver.open(name, OFlags::RDONLY)?.into(),
+                writer: driver.open(name, OFlags::WRONLY)?.into(),
+            }))
+        };
+        match ends() {
+            Ok(ends) => Ok(Self { kind, ends }),
+            Err(error) => Err(format!("{kind} cannot be had twice: {error}")),
+        }
     }
 
     /// The end that is written to.
     pub fn writer(&self) -> BorrowedFd<'_> {
-        self.writer.as_fd()
+        match &self.ends {
+            Ends::Files(files) => files.writer.as_fd(),
+            Ends::Queue(queue) => queue.as_fd(),
+        }
     }
 
-    /// The end that is read from.
-    pub fn reader(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+    /// Writes what there is room for.
+    pub fn send(&self, out: &[u8]) -> rustix::io::Result<usize> {
+        match &self.ends {
+            Ends::Files(files) => files.send(out),
+            Ends::Queue(queue) => queue.send(out),
+        }
     }
 
-    /// Whether a read gives back what was written.
-    pub fn keeps(&self) -> bool {
-        self.kind != Kind::Null
+    /// Reads what is there, of a peer that keeps messages one.
+    pub fn receive(&self, back: &mut [u8]) -> rustix::io::Result<usize> {
+        match &self.ends {
+            Ends::Files(files) => files.receive(back),
+            Ends::Queue(queue) => queue.receive(back),
+        }
     }
 
-    /// Whether it can be filled: whether there is room for so much and not for more.
-    pub fn fills(&self) -> bool {
-        !matches!(self.kind, Kind::Floor | Kind::Null)
+    /// How often the peer has woken a reader or a writer, if it counts that.
+    pub fn wakes(&self) -> io::Result<Option<u64>> {
+        if self.kind.driver().is_none() {
+            return Ok(None);
+        }
+        let info = Ring::from(dup(self.writer())?).info()?;
+        Ok(Some(info.reader_wakes + info.writer_wakes))
     }
 
-    /// Writes all of `out` and reads it, or nothing if the peer keeps nothing, into `back`. Tells
-    /// whether both calls did all that they were asked for.
-    #[inline(always)]
-    pub fn pair(&self, out: &[u8], back: &mut [u8]) -> bool {
-        let expected = if self.keeps() { back.len() } else { 0 };
-        write(&self.writer, out) == Ok(out.len()) && read(&self.reader, back) == Ok(expected)
-    }
-
-    /// Fills the peer, empties it, and returns how much it held, having seen that each byte came
-    /// back as it was written.
+    /// Fills the peer in pieces and returns how much it holds.
     pub fn fill(&self) -> Result<usize, String> {
-        let wrong = |what: &str, error: Errno| format!("{} cannot be {what}: {error}", self.kind);
-
-        set_nonblocking(&self.writer, true).map_err(|error| wrong("set up", error))?;
+        let wrong = |error: Errno| format!("{} cannot be filled: {error}", self.kind);
+        set_nonblocking(self.writer(), true).map_err(wrong)?;
         let mut piece = [0; PIECE];
         let mut held = 0;
         loop {
             pattern(held, &mut piece);
-            match write(&self.writer, &piece) {
+            match self.send(&piece) {
                 Ok(count) => held += count,
                 Err(Errno::AGAIN) => break,
-                Err(error) => return Err(wrong("filled", error)),
+                Err(error) => return Err(wrong(error)),
             }
         }
-        set_nonblocking(&self.writer, false).map_err(|error| wrong("set up", error))?;
+        set_nonblocking(self.writer(), false).map_err(wrong)?;
+        if held < self.kind.capacity() {
+            let (kind, capacity) = (self.kind, self.kind.capacity());
+            return Err(format!("{kind} holds {held} bytes, not {capacity}"));
+        }
+        Ok(held)
+    }
 
-        let mut back = [0; PIECE];
+    /// Empties the peer of `held` bytes, having seen that each came back as it was written.
+    pub fn empty(&self, held: usize) -> Result<(), String> {
+        let (mut back, mut piece) = ([0; PIECE], [0; PIECE]);
         let mut seen = 0;
         while seen < held {
-            let count = read(&self.reader, &mut back).map_err(|error| wrong("emptied", error))?;
+            let count = self
+                .receive(&mut back)
+                .map_err(|error| format!("{} cannot be emptied: {error}", self.kind))?;
             pattern(seen, &mut piece);
             if count == 0 || back[..count] != piece[..count] {
                 return Err(format!("{} gave back other bytes than it got", self.kind));
             }
             seen += count;
         }
-        if held < CAPACITY {
-            let kind = self.kind;
-            return Err(format!("{kind} holds {held} bytes, not {CAPACITY}"));
-        }
-        Ok(held)
-    }
-}
-
-/// Sees to it that there is a ring of this name, with the capacity that all peers have.
-pub fn create_ring(name: &RingName, framing: Framing) -> io::Result<()> {
-    let ring = Create::new(name.clone())
-        .framing(framing)
-        .capacity(CAPACITY as u64);
-    match Control::open()?.create(&ring) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
+        Ok(())
     }
 }
 
@@ -198,10 +283,13 @@ pub fn pattern(position: usize, piece: &mut [u8]) {
 }
 
 /// Opens the reading and the writing end.
-fn ends(kind: Kind) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+fn files(kind: Kind) -> rustix::io::Result<Files> {
     let both = |path: &str| {
         let end = |flags| open(path, flags | OFlags::CLOEXEC, Mode::empty());
-        Ok((end(OFlags::RDONLY)?, end(OFlags::WRONLY)?))
+        Ok(Files {
+            reader: end(OFlags::RDONLY)?,
+            writer: end(OFlags::WRONLY)?,
+        })
     };
     match kind {
         Kind::Ring => both("/dev/ring/0"),
@@ -210,21 +298,48 @@ fn ends(kind: Kind) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
         Kind::Floor => both("/dev/ringdev-floor"),
         Kind::Null => both("/dev/null"),
         Kind::Pipe => {
-            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-            fcntl_setpipe_size(&writer, CAPACITY)?;
-            Ok((reader, writer))
+            let files = pipe()?;
+            fcntl_setpipe_size(&files.writer, CAPACITY)?;
+            Ok(files)
         }
-        Kind::Unix => {
-            let flags = SocketFlags::CLOEXEC;
-            let (reader, writer) =
-                socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-            // The kernel doubles it, for what it needs besides the bytes. What counts is the
-            // sender's buffer; the receiver's is set for good measure.
-            sockopt::set_socket_send_buffer_size_force(&writer, CAPACITY)?;
-            sockopt::set_socket_recv_buffer_size_force(&reader, CAPACITY)?;
-            Ok((reader, writer))
-        }
+        Kind::Pipe64 => pipe(),
+        Kind::Fifo => fifo(),
+        Kind::Unix => sockets(SocketType::STREAM, CAPACITY),
+        // A packet of 4 KiB takes twice as much of it.
+        Kind::Seqpacket => sockets(SocketType::SEQPACKET, 2 * CAPACITY),
+        Kind::Mqueue => Err(Errno::INVAL),
     }
+}
+
+fn pipe() -> rustix::io::Result<Files> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    Ok(Files { writer, reader })
+}
+
+fn fifo() -> rustix::io::Result<Files> {
+    let path = temp_dir().join("ringdev-bench.fifo");
+    mkfifoat(CWD, &path, Mode::RWXU)?;
+    let end = |flags| open(&path, flags | OFlags::CLOEXEC, Mode::empty());
+    let open = || {
+        // Without the flag it would wait for a writer.
+        let reader = end(OFlags::RDONLY | OFlags::NONBLOCK)?;
+        set_nonblocking(&reader, false)?;
+        let writer = end(OFlags::WRONLY)?;
+        fcntl_setpipe_size(&writer, CAPACITY)?;
+        Ok(Files { writer, reader })
+    };
+    let files = open();
+    unlink(&path)?;
+    files
+}
+
+fn sockets(sort: SocketType, capacity: usize) -> rustix::io::Result<Files> {
+    let (reader, writer) = socketpair(AddressFamily::UNIX, sort, SocketFlags::CLOEXEC, None)?;
+    // The kernel doubles it, for what it needs besides the bytes. What counts is the sender's
+    // buffer; the receiver's is set for good measure.
+    sockopt::set_socket_send_buffer_size_force(&writer, capacity)?;
+    sockopt::set_socket_recv_buffer_size_force(&reader, capacity)?;
+    Ok(Files { writer, reader })
 }
 
 fn set_nonblocking(end: impl AsFd, nonblocking: bool) -> rustix::io::Result<()> {
@@ -237,48 +352,29 @@ fn set_nonblocking(end: impl AsFd, nonblocking: bool) -> rustix::io::Result<()> 
 mod tests {
     use super::*;
 
-    fn pair_of(kind: Kind, size: usize) -> (bool, Vec<u8>, Vec<u8>) {
-        let peer = Peer::open(kind).expect("open the peer");
-        let mut out = vec![0; size];
-        let mut back = vec![0; size];
-        pattern(7, &mut out);
-        let whole = peer.pair(&out, &mut back);
-        (whole, out, back)
+    #[test]
+    fn pipes_hold_exactly_their_capacity() {
+        for kind in [Kind::Pipe, Kind::Pipe64, Kind::Fifo] {
+            let pipe = Peer::open(kind, PIECE).expect("open the pipe");
+            for _ in 0..2 {
+                assert_eq!(pipe.fill(), Ok(kind.capacity()));
+                assert_eq!(pipe.empty(kind.capacity()), Ok(()));
+            }
+        }
     }
 
     #[test]
-    fn a_pair_through_a_pipe_gives_back_what_was_written() {
-        let (whole, out, back) = pair_of(Kind::Pipe, 65_536);
-        assert!(whole);
-        assert_eq!(out, back);
-    }
-
-    #[test]
-    fn a_pair_through_null_gives_back_nothing() {
-        let (whole, _, back) = pair_of(Kind::Null, 64);
-        assert!(whole);
-        assert!(back.iter().all(|byte| *byte == 0));
-    }
-
-    #[test]
-    fn a_pair_that_comes_back_short_is_not_whole() {
-        let mut peer = Peer::open(Kind::Pipe).expect("open the pipe");
-        peer.writer = Peer::open(Kind::Null).expect("open null").writer;
-        set_nonblocking(&peer.reader, true).expect("set up the reader");
-        assert!(!peer.pair(&[1], &mut [0]));
-    }
-
-    #[test]
-    fn a_pipe_holds_exactly_its_capacity() {
-        let pipe = Peer::open(Kind::Pipe).expect("open the pipe");
-        assert_eq!(pipe.fill(), Ok(CAPACITY));
-        assert_eq!(pipe.fill(), Ok(CAPACITY), "it was emptied");
+    fn a_peer_that_gives_back_other_bytes_is_refused() {
+        let pipe = Peer::open(Kind::Pipe, PIECE).expect("open the pipe");
+        pipe.send(&[1, 2, 3]).expect("write");
+        let error = "the pipe gave back other bytes than it got";
+        assert_eq!(pipe.empty(3), Err(error.to_owned()));
     }
 
     #[test]
     fn a_peer_that_holds_too_little_is_refused() {
-        let pipe = Peer::open(Kind::Pipe).expect("open the pipe");
-        fcntl_setpipe_size(&pipe.writer, CAPACITY / 2).expect("shrink it");
+        let pipe = Peer::open(Kind::Pipe, PIECE).expect("open the pipe");
+        fcntl_setpipe_size(pipe.writer(), CAPACITY / 2).expect("shrink it");
         assert_eq!(
             pipe.fill(),
             Err("the pipe holds 131072 bytes, not 262144".to_owned())
