@@ -31,6 +31,7 @@ and kernel:
     pairs          a write and a read of a message: a list of costs, for each size and peer
     batches        messages that are read 32 at once, by message; "records" is a ring with records,
                    whose reader gets their headers
+    broadcast      messages to several readers: what the writer needs, or all readers together
     ring_wins      whether the ring needs the least of the rivals for a pair of every size
     throughput     how the times of transfers compare (throughput.py)
     latency        how those of round trips do (latency.py)

@@ -98,6 +98,22 @@ def _instructions(results: Results) -> Figure:
     return figure
 
 
+def _broadcast(results: Results) -> Figure:
+    """Instructions to write a page to several readers."""
+    costs = [each for each in results["broadcast"] if each["size"] == targets.PAGE]
+    figure, axes = plt.subplots(figsize=SIZE)
+    for peer in dict.fromkeys(each["peer"] for each in costs):
+        writes = [each for each in costs if each["peer"] == peer and each["way"] == "write"]
+        readers = [each["readers"] for each in writes]
+        axes.plot(readers, [each["median"] for each in writes], marker="o", **_style(peer))
+        axes.set_xticks(readers)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("readers, each of which gets it")
+    axes.set_ylabel("instructions to write 4 KiB")
+    axes.legend()
+    return figure
+
+
 def _throughput(results: Results) -> Figure:
     """Time by that of the ring, with intervals, by size."""
     cases = [case for case in results["throughput"] if case["writers"] == 1 and case["is_good"]]
@@ -185,6 +201,7 @@ def _waking(results: Results) -> Figure:
 # By the name of the file that the documentation shows.
 PICTURES: Mapping[str, Callable[[Results], Figure]] = {
     "instructions": _instructions,
+    "broadcast": _broadcast,
     "throughput": _throughput,
     "fan-in": _fan_in,
     "latency": _latency,

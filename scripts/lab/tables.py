@@ -58,6 +58,25 @@ def batches(results: Results) -> Rows:
     ]
 
 
+def broadcast(results: Results) -> Rows:
+    """What a message takes that goes to several readers: a row for each size and peer."""
+    costs = {
+        (each["size"], each["peer"], each["way"], each["readers"]): each["median"]
+        for each in results["broadcast"]
+    }
+    readers = _distinct(results["broadcast"], "readers")
+    ways = [(way, f"{way} {by} {count}", count) for way, by in (("write", "to"), ("read", "by"))
+            for count in readers]  # fmt: skip
+    return [
+        ["message", "through", *(head for _, head, _ in ways)],
+        *(
+            [units.size(size), peer, *(_count(costs[size, peer, way, n]) for way, _, n in ways)]
+            for size in _distinct(results["broadcast"], "size")
+            for peer in _distinct(results["broadcast"], "peer")
+        ),
+    ]
+
+
 def throughput(results: Results) -> Rows:
     """How long transfers take from one writer, by the ring's time: a row for each peer."""
     cases = [case for case in results["throughput"] if case["writers"] == 1]
@@ -109,6 +128,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Results], Rows]]] = {
     "instructions": ("Instructions for a write(2) and the read(2) of it", instructions),
     "compared": ("The ring's by those of the others, and above the floor", compared),
     "batches": ("By message of 64 B, when 32 are read at once", batches),
+    "broadcast": ("By message to several readers", broadcast),
     "throughput": ("Time by that of the ring, two threads on two CPUs", throughput),
     "fan-in": ("The same for messages of 64 B from several threads", fan_in),
     "latency": ("Time of a round trip of 64 B by that of the ring", latency),

@@ -34,6 +34,9 @@ RECORDS = {"pipe": 0.45, "unix": 0.30}
 # Nothing may take more than in C.
 TWIN = 1.00
 WAKE_UPS = 0.01
+# What eight pipes take to be written to, by what the ring takes.
+READERS = 8
+BROADCAST = 4.0
 # The time of a transfer through the better of pipe and AF_UNIX, by the ring's.
 FASTER = {SMALL: 1.3, PAGE: 1.8, 65536: 1.3, MIB: 1.1}
 
@@ -72,7 +75,7 @@ class Target:
 
 def judge(results: Results) -> list[Target]:
     """Returns all of them."""
-    return [*_pairs(results), *_batches(results), *_times(results)]
+    return [*_pairs(results), *_batches(results), *_broadcast(results), *_times(results)]
 
 
 def _pairs(results: Results) -> Iterator[Target]:
@@ -100,6 +103,17 @@ def _batches(results: Results) -> Iterator[Target]:
         yield Target(what, records / pairs[peer], bound)
     what = "records of 64 B, 32 at once: instructions, ring / twin"
     yield Target(what, records / single["records of twin"], TWIN)
+
+
+def _broadcast(results: Results) -> Iterator[Target]:
+    writes = {
+        (each["size"], each["peer"]): each["median"]
+        for each in results["broadcast"]
+        if each["way"] == "write" and each["readers"] == READERS
+    }
+    for size in (SMALL, PAGE):
+        what = f"{units.size(size)} to {READERS} readers: instructions to write, pipes / ring"
+        yield Target(what, writes[size, "pipe"] / writes[size, RING], BROADCAST, is_least=True)
 
 
 def _times(results: Results) -> Iterator[Target]:

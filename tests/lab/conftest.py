@@ -79,6 +79,13 @@ def report() -> Report:
             series("records", "write", 64, 500),
             series("records of twin", "write", 64, 400),
         ],
+        "broadcast": [
+            series(peer, way, size, cost * (readers if peer == "pipe" else 1), readers)
+            for size in (64, 4096)
+            for readers in (1, 8)
+            for way in ("write", "read")
+            for peer, cost in (("ring", 400), ("pipe", 600))
+        ],
     }
 
 

@@ -43,6 +43,13 @@ def test_batches_have_a_column_for_each_way(results: Report) -> None:
     ]
 
 
+def test_readers_have_a_column_each(results: Report) -> None:
+    head, first, second, *_ = tables.broadcast(results)
+    assert head == ["message", "through", "write to 1", "write to 8", "read by 1", "read by 8"]
+    assert first == ["64 B", "ring", "400", "400", "400", "400"]
+    assert second == ["64 B", "pipe", "600", "4,800", "600", "4,800"]
+
+
 def test_transfers_whose_control_failed_have_no_ratio(results: Report) -> None:
     results["throughput"][1]["is_good"] = False
     head, pipe, *_, control = tables.throughput(results)

@@ -40,6 +40,7 @@ def test_each_target_has_its_figure(results: Report) -> None:
     assert measured["1 MiB through 256 KiB: instructions, ring / twin"] == 132072 / 132022
     assert measured["records of 64 B, 32 at once: instructions, ring / pair of pipe"] == 500 / 1258
     assert measured["records of 64 B, 32 at once: instructions, ring / twin"] == 1.25
+    assert measured["4 KiB to 8 readers: instructions to write, pipes / ring"] == 12
     assert measured["64 B: time, better of pipe and AF_UNIX / ring"] == 1.5
     assert measured["messages of 64 B in a stream: wake-ups by message"] == 0.01
 

@@ -4,12 +4,13 @@
 //! peers. `make bench` runs it in a guest and makes tables of what it prints.
 //!
 //! `ringdev-bench instructions` counts, with one CPU (`count.rs`): the instructions are the same on
-//! every machine. What is counted is in `pair.rs` and `batch.rs`.
+//! every machine. What is counted is in `pair.rs`, `batch.rs` and `broadcast.rs`.
 //!
 //! `ringdev-bench times` compares in time, with two CPUs (`timing.rs`): `throughput.rs` and
 //! `round_trip.rs`.
 
 mod batch;
+mod broadcast;
 mod clock;
 mod count;
 mod instructions;

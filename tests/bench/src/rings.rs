@@ -21,6 +21,16 @@ pub enum Driver {
 }
 
 impl Driver {
+    pub const ALL: [Self; 2] = [Self::Rust, Self::Twin];
+
+    /// The name that its rings have among the peers.
+    pub fn peer(self) -> &'static str {
+        match self {
+            Self::Rust => "ring",
+            Self::Twin => "twin",
+        }
+    }
+
     /// The path of a node.
     pub fn path(self, name: &str) -> String {
         match self {
