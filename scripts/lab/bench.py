@@ -32,6 +32,7 @@ and kernel:
     batches        messages that are read 32 at once, by message; "records" is a ring with records,
                    whose reader gets their headers
     broadcast      messages to several readers: what the writer needs, or all readers together
+    overwrite      writes over the oldest, in a ring whose reader stands still
     ring_wins      whether the ring needs the least of the rivals for a pair of every size
     throughput     how the times of transfers compare (throughput.py)
     latency        how those of round trips do (latency.py)

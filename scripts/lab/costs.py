@@ -21,7 +21,7 @@ NO_RIVALS = {(1 << 20, "kfifo")}
 LARGEST = {"seqpacket": 65536, "mqueue": 65536, "null": 65536}
 
 # The parts of a report that are counted.
-SECTIONS = ("pairs", "batches", "broadcast")
+SECTIONS = ("pairs", "batches", "broadcast", "overwrite")
 
 # A figure rests on at least so many repetitions without an interrupt ...
 QUIET_MIN = 5
@@ -131,6 +131,7 @@ def rows(costs: Costs) -> dict[str, dict[str, float]]:
         "pairs": lambda cost: f"{cost.size}",
         "batches": lambda cost: f"{cost.size}, a batch by {cost.way}",
         "broadcast": lambda cost: f"{cost.size}, {cost.way} to {cost.readers}",
+        "overwrite": lambda cost: f"{cost.size}, over the oldest {cost.way}",
     }
     table: dict[str, dict[str, float]] = {}
     for section, name in names.items():

@@ -77,6 +77,26 @@ def broadcast(results: Results) -> Rows:
     ]
 
 
+def overwrite(results: Results) -> Rows:
+    """What a write into a full ring takes that overwrites: a row for each size."""
+    costs = {
+        (each["size"], each["peer"], each["way"]): each["median"] for each in results["overwrite"]
+    }
+    pairs = {(each["size"], each["peer"]): each["median"] for each in results["pairs"]}
+    columns = list(dict.fromkeys((peer, way) for _, peer, way in costs))
+    return [
+        ["message", *(f"{peer}, {way}" for peer, way in columns), "write and read of a stream"],
+        *(
+            [
+                units.size(size),
+                *(_count(costs[size, peer, way]) for peer, way in columns),
+                _count(pairs[size, RING]),
+            ]
+            for size in _distinct(results["overwrite"], "size")
+        ),
+    ]
+
+
 def throughput(results: Results) -> Rows:
     """How long transfers take from one writer, by the ring's time: a row for each peer."""
     cases = [case for case in results["throughput"] if case["writers"] == 1]
@@ -129,6 +149,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Results], Rows]]] = {
     "compared": ("The ring's by those of the others, and above the floor", compared),
     "batches": ("By message of 64 B, when 32 are read at once", batches),
     "broadcast": ("By message to several readers", broadcast),
+    "overwrite": ("By write into a full ring whose reader stands still", overwrite),
     "throughput": ("Time by that of the ring, two threads on two CPUs", throughput),
     "fan-in": ("The same for messages of 64 B from several threads", fan_in),
     "latency": ("Time of a round trip of 64 B by that of the ring", latency),

@@ -86,6 +86,12 @@ def report() -> Report:
             for way in ("write", "read")
             for peer, cost in (("ring", 400), ("pipe", 600))
         ],
+        "overwrite": [
+            series(peer, way, size, 500)
+            for size in (64, 4096)
+            for peer in ("ring", "twin")
+            for way in ("stream", "record")
+        ],
     }
 
 

@@ -108,4 +108,5 @@ def test_everything_is_put_on_record_under_a_name_of_its_own(counted: Costs) -> 
     assert rows["64"]["ring"] == 1008
     assert rows["64, a batch by write"]["records"] == 500
     assert rows["4096, write to 8"] == {"ring": 400, "pipe": 4800}
+    assert rows["64, over the oldest record"] == {"ring": 500, "twin": 500}
     assert sum(map(len, rows.values())) == len(costs.flat(counted))

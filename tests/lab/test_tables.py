@@ -50,6 +50,12 @@ def test_readers_have_a_column_each(results: Report) -> None:
     assert second == ["64 B", "pipe", "600", "4,800", "600", "4,800"]
 
 
+def test_overwriting_stands_beside_a_pair(results: Report) -> None:
+    head, first, _ = tables.overwrite(results)
+    assert head[1] == "ring, stream"
+    assert first[-1] == "1,008"
+
+
 def test_transfers_whose_control_failed_have_no_ratio(results: Report) -> None:
     results["throughput"][1]["is_good"] = False
     head, pipe, *_, control = tables.throughput(results)

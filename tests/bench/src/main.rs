@@ -4,7 +4,7 @@
 //! peers. `make bench` runs it in a guest and makes tables of what it prints.
 //!
 //! `ringdev-bench instructions` counts, with one CPU (`count.rs`): the instructions are the same on
-//! every machine. What is counted is in `pair.rs`, `batch.rs` and `broadcast.rs`.
+//! every machine. What is counted is in `pair.rs`, `batch.rs`, `broadcast.rs` and `overwrite.rs`.
 //!
 //! `ringdev-bench times` compares in time, with two CPUs (`timing.rs`): `throughput.rs` and
 //! `round_trip.rs`.
@@ -15,6 +15,7 @@ mod clock;
 mod count;
 mod instructions;
 mod interrupts;
+mod overwrite;
 mod pair;
 mod peer;
 mod queue;
