@@ -34,6 +34,8 @@ and kernel:
     broadcast      messages to several readers: what the writer needs, or all readers together
     overwrite      writes over the oldest, in a ring whose reader stands still
     ring_wins      whether the ring needs the least of the rivals for a pair of every size
+    memory         bytes that the kernel takes for a peer, idle and full
+    modules        the driver and its twin: bytes that are loaded, seconds to compile
     throughput     how the times of transfers compare (throughput.py)
     latency        how those of round trips do (latency.py)
 
@@ -87,9 +89,10 @@ from lab.task import Task
 SCHEMA = 2
 WIDTH = 90
 # Modules, by their folder.
+TWIN = paths.ROOT / "tests/peers/twin"
 MODULES = {
     paths.ROOT / "tests/peers": ("ringdev_floor", "ringdev_kfifo"),
-    paths.ROOT / "tests/peers/twin": ("ringdev_twin",),
+    TWIN: ("ringdev_twin",),
 }
 PROGRAM = "ringdev-bench"
 # A guest whose host is busy takes several times as long.
@@ -113,8 +116,10 @@ def main(argv: list[str]) -> int:
     counted = costs.read(report)
     say("comparing times on two CPUs")
     times = measure(timing, task, "times", counting=False)
+    say("compiling the driver and its twin, from nothing")
     results = {
         **describe(where, report, counted),
+        "modules": modules(where, task),
         "accel": timing.accel,
         "throughput": throughput.describe(times),
         "latency": latency.describe(times),
@@ -190,6 +195,22 @@ def measure(where: Lane, task: Task, what: str, *, counting: bool) -> Mapping[st
     return report
 
 
+def modules(where: Lane, task: Task) -> dict[str, dict[str, float]]:
+    """Returns how large the driver and its twin are, and how long they take to compile."""
+    twin = next(path for path in task.other_modules if path.stem == "ringdev_twin")
+    assert task.module
+    return {
+        "ring": {
+            "text": module.text_size(task.module, where.tools),
+            "seconds": module.seconds(where.kernel, where.tools),
+        },
+        "twin": {
+            "text": module.text_size(twin, where.tools),
+            "seconds": module.seconds_external(TWIN, where.kernel, where.tools),
+        },
+    }
+
+
 def describe(where: Lane, report: Mapping[str, Any], counted: Costs) -> dict[str, Any]:
     """Returns the results as they are kept."""
     return {
@@ -211,6 +232,7 @@ def describe(where: Lane, report: Mapping[str, Any], counted: Costs) -> dict[str
         "interrupted": costs.interrupted(costs.flat(counted)),
         **{section: [asdict(cost) for cost in each] for section, each in counted.items()},
         "ring_wins": not costs.defeats(counted),
+        "memory": report["memory"],
     }
 
 

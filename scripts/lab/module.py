@@ -4,7 +4,9 @@
 import hashlib
 import os
 import re
+import resource
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +50,38 @@ def build_external(folder: Path, kernel: Kernel, tc: Toolchain) -> Path:
     return _build(folder, sorted(folder.iterdir()), folder.name, kernel, tc)
 
 
+def text_size(file: Path, tc: Toolchain) -> int:
+    """Returns how many bytes of a module are code and constants."""
+    size = str(tc.llvm_bin / "llvm-size") if tc.llvm_bin else "size"
+    listing = subprocess.run(
+        [size, "--format=berkeley", str(file)],
+        env=tc.env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return int(listing.splitlines()[1].split()[0])
+
+
+def seconds(kernel: Kernel, tc: Toolchain) -> float:
+    """Returns how long processors take to build ringdev.ko from nothing."""
+    return _seconds(paths.ROOT, _sources(), kernel, tc)
+
+
+def seconds_external(folder: Path, kernel: Kernel, tc: Toolchain) -> float:
+    """Returns how long processors take to build the ringdev.ko of another folder from nothing."""
+    return _seconds(folder, sorted(folder.iterdir()), kernel, tc)
+
+
+def _seconds(folder: Path, sources: Sequence[Path], kernel: Kernel, tc: Toolchain) -> float:
+    # Not the time that passes, which is longer the busier the host is.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    name = f"timed-{folder.name}"
+    _build(folder, sources, name, kernel, tc, target="ringdev.ko", anew=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def _build(
     folder: Path,
     sources: Sequence[Path],
@@ -56,6 +90,7 @@ def _build(
     tc: Toolchain,
     *,
     flags: Sequence[str] = (),
+    target: str = "modules",
     anew: bool = False,
 ) -> Path:
     """Builds modules in the cache, where each kernel and each flavour has a place of its own.
@@ -75,7 +110,7 @@ def _build(
         for source in sources:
             link_sources(source, links / source.name)
         make = kernel.make(
-            tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}", *flags, "modules"
+            tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}", *flags, target
         )
         with log.open("w") as output:
             code = command.run(make, env=tc.env(), log=output, lock=lock)

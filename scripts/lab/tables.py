@@ -132,6 +132,40 @@ def waking(results: Results) -> Rows:
     return rows
 
 
+def memory(results: Results) -> Rows:
+    """How much memory a peer takes with both ends open: a row for each."""
+    return [
+        ["peer", "empty", "full", "which holds"],
+        *(
+            [
+                each["peer"],
+                f"{each['idle'] / units.KIB:.1f} KiB",
+                f"{each['full'] / units.KIB:.1f} KiB",
+                units.size(results["capacity"][each["peer"]]),
+            ]
+            for each in results["memory"]
+        ),
+    ]
+
+
+def modules(results: Results) -> Rows:
+    """How large the two drivers are, and how long they take to compile."""
+    drivers = results["modules"]
+    base = drivers[RING]
+    return [
+        ["driver", "instructions and constants", "by the ring's", "time to compile by the ring's"],
+        *(
+            [
+                name,
+                f"{each['text']:,} B",
+                f"{each['text'] / base['text']:.2f}",
+                f"{each['seconds'] / base['seconds']:.2f}",
+            ]
+            for name, each in drivers.items()
+        ),
+    ]
+
+
 def aims(results: Results) -> Rows:
     """What was aimed at: a row for each target."""
     return [
@@ -154,6 +188,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Results], Rows]]] = {
     "fan-in": ("The same for messages of 64 B from several threads", fan_in),
     "latency": ("Time of a round trip of 64 B by that of the ring", latency),
     "waking": ("Wake-ups, and threads that waited", waking),
+    "memory": ("Memory of the kernel", memory),
+    "modules": ("The driver and its twin", modules),
     "targets": ("Targets", aims),
 }
 

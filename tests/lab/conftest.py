@@ -92,6 +92,7 @@ def report() -> Report:
             for peer in ("ring", "twin")
             for way in ("stream", "record")
         ],
+        "memory": [{"peer": "ring", "idle": 267264, "full": 267264}],
     }
 
 
@@ -136,4 +137,8 @@ def results(report: Report, times: Report) -> Report:
         "capacity": report["holds"],
         "throughput": throughput.describe(times),
         "latency": latency.describe(times),
+        "modules": {
+            "ring": {"text": 50000, "seconds": 12.0},
+            "twin": {"text": 25000, "seconds": 6.0},
+        },
     }

@@ -120,6 +120,9 @@ def run(
     monkeypatch.setattr("lab.toolchain.find", lambda **_: None)
     monkeypatch.setattr("lab.cargo.guest_programs", lambda *_: {bench.PROGRAM: Path("x")})
     monkeypatch.setattr("lab.module.build_external", lambda *_: Path("/peers"))
+    monkeypatch.setattr("lab.module.text_size", lambda *_: 1000)
+    monkeypatch.setattr("lab.module.seconds", lambda *_: 2.0)
+    monkeypatch.setattr("lab.module.seconds_external", lambda *_: 1.0)
     monkeypatch.setattr("lab.bench.boot", boot)
     monkeypatch.setattr("lab.verdict.judge", lambda *_, **__: judged)
     return bench.main([]), booted[0]

@@ -72,6 +72,11 @@ def test_wake_ups_stand_before_waits(results: Report) -> None:
     assert ["pipe: waits", *["0.0200"] * 5] in rows
 
 
+def test_what_a_driver_takes_is_by_the_rings(results: Report) -> None:
+    assert tables.modules(results)[2] == ["twin", "25,000 B", "0.50", "0.50"]
+    assert tables.memory(results)[1] == ["ring", "261.0 KiB", "261.0 KiB", "256 KiB"]
+
+
 def test_the_documentation_has_all_tables_and_says_how_they_came_to_be(results: Report) -> None:
     about = {"kernel": "7.3.4", "rustc": "rustc 1.85", "qemu": "QEMU", "cpu": "max", "accel": "tcg"}
     files = performance.render(results | about)

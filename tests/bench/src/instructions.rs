@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::count::count;
 use crate::peer::{Kind, PIECE, Peer};
-use crate::{batch, broadcast, clock, overwrite, pair};
+use crate::{batch, broadcast, clock, memory, overwrite, pair};
 
 /// The clock that the kernel has chosen.
 const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
@@ -33,6 +33,7 @@ pub fn run() -> Result<Value, Box<dyn Error>> {
         "batches": count(batch::subjects()?)?,
         "broadcast": count(broadcast::subjects()?)?,
         "overwrite": count(overwrite::subjects()?)?,
+        "memory": memory::run()?,
     }))
 }
 

@@ -15,6 +15,7 @@ mod clock;
 mod count;
 mod instructions;
 mod interrupts;
+mod memory;
 mod overwrite;
 mod pair;
 mod peer;

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Modules: how large one is, and how long it takes to build."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab import module
+from lab.kernel import Kernel
+from lab.toolchain import Toolchain
+
+KERNEL = Kernel("plain", Path("/src"), Path("/build"), "7.3.4-lab", "key")
+
+
+def test_the_size_of_a_module_is_that_of_its_code_and_constants(tmp_path: Path) -> None:
+    size = tmp_path / "llvm-size"
+    size.write_text(
+        "#!/bin/sh\necho '   text\t   data\t    bss'\necho '  45678\t   2104\t     80'\n"
+    )
+    size.chmod(0o755)
+    tools = Toolchain(tools={}, llvm_bin=tmp_path)
+    assert module.text_size(Path("ringdev.ko"), tools) == 45678
+
+
+def test_a_build_is_timed_by_what_its_processes_have_worked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build(*_: object, target: str, anew: bool) -> None:
+        assert (target, anew) == ("ringdev.ko", True)
+        loop = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"
+        subprocess.run(["sh", "-c", loop], check=True)
+
+    monkeypatch.setattr(module, "_build", build)
+    assert module.seconds(KERNEL, Toolchain(tools={})) > 0
+    assert module.seconds_external(Path(__file__).parent, KERNEL, Toolchain(tools={})) > 0
