@@ -86,7 +86,7 @@ use kernel::{
 };
 
 /// The most of a stream that is copied with a lock held, and then handed over.
-const COPY_MAX: usize = 64 * 1024;
+const COPY_MAX: usize = 128 * 1024;
 
 /// How often in a row a page may be made present and be gone again when it is copied. Memory that
 /// can be made present and still not be copied would otherwise keep a thread busy for ever.

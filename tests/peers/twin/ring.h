@@ -42,7 +42,7 @@
 #include <linux/ringdev.h>
 
 /* The most of a stream that is copied with a lock held, and then handed over. */
-#define COPY_MAX	SZ_64K
+#define COPY_MAX	SZ_128K
 
 /* What a write may have that is not split: PIPE_BUF. */
 #define ATOMIC_WRITE	4096
