@@ -44,7 +44,7 @@ def describe(report: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "mille": mille,
                 "control": asdict(control),
-                "is_good": control.reaches_1,
+                "is_good": control.is_1,
                 "ratios": {peer: asdict(ratio(peer, mille)) for peer in others},
             }
             for mille, control in controls.items()

@@ -6,7 +6,7 @@ the median of all rounds there could be in it with a probability of at least 95 
 
 In each round the ring is measured a second time, under the name "again". What comes out between it
 and itself is how far the measurement can be trusted: where its interval does not reach to within
-three per cent of 1, there are no figures.
+three per cent of 1, or is so wide that nearly anything would lie in it, there are no figures.
 """
 
 import math
@@ -17,6 +17,8 @@ from statistics import median
 RING = "ring"
 CONTROL = "again"
 TOLERANCE = 0.03
+# How far the ends of a control's interval may be apart, as the one by the other.
+WIDEST = 1.5
 CONFIDENCE = 0.95
 
 
@@ -29,9 +31,10 @@ class Ratio:
     high: float
 
     @property
-    def reaches_1(self) -> bool:
-        """Whether the interval reaches to where a control has to come out."""
-        return self.low <= 1 + TOLERANCE and self.high >= 1 - TOLERANCE
+    def is_1(self) -> bool:
+        """Whether that is what a control has to come out as."""
+        reaches_1 = self.low <= 1 + TOLERANCE and self.high >= 1 - TOLERANCE
+        return reaches_1 and self.high <= self.low * WIDEST
 
 
 def ratio_of(values: Sequence[float]) -> Ratio:

@@ -31,7 +31,7 @@ class Case:
     @property
     def is_good(self) -> bool:
         """Whether the control came out as it has to."""
-        return self.control.reaches_1
+        return self.control.is_1
 
 
 def read(report: Mapping[str, Any]) -> list[Case]:

@@ -19,7 +19,14 @@ def test_a_ratio_has_the_order_statistics_as_its_interval() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "good"),
-    [(0.9, 0.96, False), (0.9, 0.97, True), (1.03, 2, True), (1.04, 2, False)],
+    [
+        (0.9, 0.96, False),
+        (0.9, 0.97, True),
+        (1.03, 1.5, True),
+        (1.04, 1.5, False),
+        (0.9, 1.35, True),
+        (0.9, 1.36, False),
+    ],
 )
-def test_a_control_has_to_reach_1(low: float, high: float, good: bool) -> None:
-    assert Ratio(1, low, high).reaches_1 is good
+def test_a_control_reaches_1_and_is_not_wide(low: float, high: float, good: bool) -> None:
+    assert Ratio(1, low, high).is_1 is good
