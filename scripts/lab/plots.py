@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lab import latency, targets, units
@@ -79,6 +80,11 @@ def _style(peer: str) -> dict[str, Any]:
     return {"color": COLOURS[peer], "linestyle": LINES.get(peer, "-"), "label": NAMES[peer]}
 
 
+def _legend(axes: Axes) -> None:
+    """Says what is what beside the picture, where it hides nothing."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
 def _instructions(results: Results) -> Figure:
     """Instructions per pair above the floor, by size."""
     costs = {(each["peer"], each["size"]): each["median"] for each in results["pairs"]}
@@ -94,7 +100,7 @@ def _instructions(results: Results) -> Figure:
     axes.set_xlabel("a write and a read of")
     axes.set_ylabel("instructions above the floor")
     axes.grid(visible=True, axis="y", alpha=0.3)
-    axes.legend()
+    _legend(axes)
     return figure
 
 
@@ -110,7 +116,7 @@ def _broadcast(results: Results) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("readers, each of which gets it")
     axes.set_ylabel("instructions to write 4 KiB")
-    axes.legend()
+    _legend(axes)
     return figure
 
 
@@ -155,7 +161,7 @@ def _ratios(cases: list[Results], heads: list[str], label: str) -> Figure:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel(label)
     axes.set_ylabel("time by that of the ring")
-    axes.legend(ncols=2)
+    _legend(axes)
     return figure
 
 
@@ -173,7 +179,7 @@ def _latency(results: Results) -> Figure:
     axes.set_yticks(shares, [f"{share:.1%}" for share in shares])
     axes.set_xlabel("time of a round trip by the ring's median")
     axes.set_ylabel("round trips that take longer")
-    axes.legend()
+    _legend(axes)
     return figure
 
 
@@ -184,6 +190,8 @@ def _waking(results: Results) -> Figure:
     places = range(len(cases))
     for peer in COLOURS:
         able = [place for place in places if peer in cases[place]["waits"]]
+        if not able:
+            continue
         waits = [cases[place]["waits"][peer] for place in able]
         axes.plot(able, waits, marker="o", **_style(peer))
     wakes = [case["wakes"]["ring"] for case in cases]
@@ -194,7 +202,7 @@ def _waking(results: Results) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("messages of")
     axes.set_ylabel("waits by message")
-    axes.legend()
+    _legend(axes)
     return figure
 
 
