@@ -26,13 +26,19 @@ from lab.errors import HostNotFit, LabError, UsageError
 from lab.report import say
 from lab.toolchain import Toolchain, built_by, env_path
 
-LANES = ("plain", "debug")
+# What each lane has on top of allnoconfig, by the files in scripts/lanes. "inline" is the plain
+# lane, but for one switch, and there to be measured beside it.
+FRAGMENTS = {
+    "plain": ("base", "plain"),
+    "debug": ("base", "debug"),
+    "inline": ("base", "plain", "inline"),
+}
 
 # What a tree must have when it is done.
 TARGETS = ("bzImage", "modules", "scripts_gdb")
 
 # Minutes that a build takes on one core; half of that on two.
-MINUTES = {"plain": 16, "debug": 22}
+MINUTES = {"plain": 16, "debug": 22, "inline": 16}
 
 # A built tree, and what the build needs besides.
 ROOM = 5 << 30
@@ -87,8 +93,8 @@ class Kernel:
 
 def ensure(lane: str, tc: Toolchain) -> Kernel:
     """Returns the lane's kernel: the user's KDIR, or the lab's own, built first if need be."""
-    if lane not in LANES:
-        raise UsageError(f"there is no lane '{lane}', only {' and '.join(LANES)}")
+    if lane not in FRAGMENTS:
+        raise UsageError(f"there is no lane '{lane}', only {' and '.join(FRAGMENTS)}")
     if kdir := env_path("KDIR"):
         if reason := other_rustc(kdir, tc.rustc_version):
             raise HostNotFit(reason)
@@ -191,7 +197,7 @@ def read_config(path: Path) -> dict[str, str]:
 def lane_fragment(lane: str) -> str:
     """Returns what the lane's kernel has on top of allnoconfig."""
     folder = paths.ROOT / "scripts/lanes"
-    return (folder / "base.config").read_text() + (folder / f"{lane}.config").read_text()
+    return "".join((folder / f"{name}.config").read_text() for name in FRAGMENTS[lane])
 
 
 def wanted(fragment: str) -> dict[str, str]:

@@ -12,15 +12,16 @@ from lab.kernel import Kernel
 from lab.qemu import Machine
 from lab.toolchain import Toolchain
 
+# Those that tests run in.
 NAMES = ("plain", "debug")
-MEMORY_MIB = {"plain": 1024, "debug": 2048}
+MEMORY_MIB = {"plain": 1024, "debug": 2048, "inline": 1024}
 # Seconds that the lab itself needs under TCG on a slow host, by lane; KVM needs a fraction.
-PATIENCE = {"plain": 120.0, "debug": 480.0}
+PATIENCE = {"plain": 120.0, "debug": 480.0, "inline": 120.0}
 KVM_FRACTION = 0.5
 # What a lane's kernel is told. Slabs with checks do without per-CPU sheaves, in which a pointer to
 # an object stays for a while after the object was allocated: kmemleak finds it there, and says
 # nothing of a leak.
-WORDS = {"plain": (), "debug": ("slab_debug=F",)}
+WORDS = {"plain": (), "debug": ("slab_debug=F",), "inline": ()}
 # What a kernel of the user's own may lack, and no guest can do without.
 NEEDED = ("CONFIG_BLK_DEV_INITRD", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_VIRTIO_CONSOLE",
           "CONFIG_VIRTIO_PCI", "CONFIG_DEVTMPFS", "CONFIG_CGROUPS", "CONFIG_TMPFS")  # fmt: skip

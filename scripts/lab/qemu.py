@@ -37,9 +37,9 @@ MONITOR = "monitor"
 
 # The CPU that is emulated: all that QEMU can, but for
 #
-# - five levels of page tables. While the kernel (7.3) reads the features of its first CPU anew, that
-#   one is gone for a moment; KASAN then takes four levels for granted, and an interrupt at that
-#   moment for an access to wild memory.
+# - five levels of page tables. While the kernel (7.3) reads the features of its first CPU anew,
+#   that one is gone for a moment; KASAN then takes four levels for granted, and an interrupt at
+#   that moment for an access to wild memory.
 # - fast strings, for which the kernel copies with `rep movsb`. QEMU emulates that byte by byte, and
 #   where instructions are counted it counts one for each, while hardware that has fast strings
 #   copies far more at a time. `rep movsq`, at 8 bytes, is the nearest to it that there is.
