@@ -63,6 +63,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
+#  SWITCHES=1        bench: the ring without each decision of its design as well
 #  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KDIR=DIR          a built kernel tree, for the module and for booting

@@ -38,6 +38,8 @@ and kernel:
     modules        the driver and its twin: bytes that are loaded, seconds to compile
     throughput     how the times of transfers compare (throughput.py)
     latency        how those of round trips do (latency.py)
+    switches       with SWITCHES=1 or RECORD=1: the ring without each decision of its design
+                   (switches.py)
 
 A cost has: peer, way (how its calls are made), size (in bytes), readers, operations (in a
 repetition), minimum, median and maximum (instructions by operation, over the repetitions that no
@@ -50,7 +52,6 @@ read(2) from /dev/null, two system calls through the VFS that copy nothing.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -71,15 +72,15 @@ from lab import (
     module,
     paths,
     performance,
+    switches,
     throughput,
     toolchain,
     units,
     verdict,
 )
 from lab.boot import boot
-from lab.clean import PRODUCT
 from lab.costs import Costs, NoFigures
-from lab.errors import Exit, UsageError
+from lab.errors import Exit, HostNotFit, UsageError
 from lab.lane import Lane
 from lab.qemu import TCG_CPU, Port
 from lab.report import aligned, say
@@ -124,15 +125,18 @@ def main(argv: list[str]) -> int:
         "throughput": throughput.describe(times),
         "latency": latency.describe(times),
     }
+    record = bool(os.environ.get("RECORD"))
+    if record or os.environ.get("SWITCHES"):
+        results["switches"] = without(timing, task)
     for title, rows in TABLES.values():
-        print(f"{title}:", "", aligned(rows(results)), "", sep="\n")
+        if shown := rows(results):
+            print(f"{title}:", "", aligned(shown), "", sep="\n")
     print(notes(results, counted))
     for sentence in throughput.troubles(results["throughput"]):
         say(sentence)
     for sentence in latency.troubles(results["latency"]):
         say(sentence)
     print(f"\nresults: {(kept := keep(results))}")
-    record = bool(os.environ.get("RECORD"))
     lost = costs.defeats(counted) + compare(where, counted, record=record)
     if record:
         performance.write(results, kept, toolchain.find(want={"lab-tests"}))
@@ -195,6 +199,31 @@ def measure(where: Lane, task: Task, what: str, *, counting: bool) -> Mapping[st
     return report
 
 
+def without(timing: Lane, task: Task) -> list[dict[str, Any]]:
+    """Measures the ring without each decision of its design, and with C inlined into Rust."""
+    found = []
+    for switch in switches.read():
+        say(f"measuring the ring with {switch.title}")
+        built = module.build_patched(switch.patch, timing.kernel, timing.tools) / "ringdev.ko"
+        found.append(_variant(timing, replace(task, module=built), switch.title))
+    try:
+        inline = lane.prepare("inline")
+    except HostNotFit as error:
+        say(f"not measured with the kernel's helpers inlined: {error}")
+        return found
+    title = "CONFIG_RUST_INLINE_HELPERS"
+    say(f"measuring the ring with {title}")
+    return [*found, _variant(inline, prepare(inline), title)]
+
+
+def _variant(timing: Lane, task: Task, title: str) -> dict[str, Any]:
+    counting = replace(timing, accel="tcg")
+    names = " ".join(switches.COUNTED)
+    report = measure(counting, task, f"instructions {names}", counting=True)
+    times = measure(timing, task, f"times {' '.join(switches.TIMED)}", counting=False)
+    return switches.describe(title, report, times)
+
+
 def modules(where: Lane, task: Task) -> dict[str, dict[str, float]]:
     """Returns how large the driver and its twin are, and how long they take to compile."""
     twin = next(path for path in task.other_modules if path.stem == "ringdev_twin")
@@ -218,7 +247,7 @@ def describe(where: Lane, report: Mapping[str, Any], counted: Costs) -> dict[str
         "kernel": where.kernel.release,
         "rustc": where.config.get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"'),
         "revision": _revision(),
-        "source": source_hash(paths.ROOT),
+        "source": module.source_hash(paths.ROOT),
         "qemu": _first_line([str(where.tools.tool("qemu")), "--version"]),
         "cpu": TCG_CPU,
         "clocksource": report["clocksource"],
@@ -270,19 +299,6 @@ def notes(results: Mapping[str, Any], counted: Costs) -> str:
         f"Clock: {loop} instructions took {passed} ns of {results['clocksource']}.",
     )
     return "\n".join(textwrap.fill(sentence, WIDTH) for sentence in sentences)
-
-
-def source_hash(root: Path) -> str:
-    """Returns one hash of all that the module is built from."""
-    digest = hashlib.sha256()
-    for name in module.SOURCES:
-        top = root / name
-        files = sorted(top.rglob("*")) if top.is_dir() else [top]
-        for file in files:
-            if file.is_file() and not PRODUCT.fullmatch(file.name):
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-                digest.update(f"{file.relative_to(root)} {content}\n".encode())
-    return digest.hexdigest()
 
 
 def _revision() -> str | None:

@@ -65,18 +65,18 @@ class Cost:
 Costs = Mapping[str, Sequence[Cost]]
 
 
-def read(report: Mapping[str, Any]) -> Costs:
+def read(report: Mapping[str, Any], peers: Sequence[str] = PEERS) -> Costs:
     """Works out what everything costs. Refuses a report that cannot bear the figures."""
     costs = {section: [_cost(series) for series in report[section]] for section in SECTIONS}
     have = {(cost.size, cost.peer) for cost in costs["pairs"]}
-    if missing := [pair for pair in expected_pairs() if pair not in have]:
+    if missing := [pair for pair in expected_pairs(peers) if pair not in have]:
         raise NoFigures(f"the report lacks {missing}")
     return costs
 
 
-def expected_pairs() -> list[tuple[int, str]]:
+def expected_pairs(peers: Sequence[str] = PEERS) -> list[tuple[int, str]]:
     """Returns the sizes and peers that a pair is counted of."""
-    return [(size, peer) for size in SIZES for peer in PEERS if size <= LARGEST.get(peer, size)]
+    return [(size, peer) for size in SIZES for peer in peers if size <= LARGEST.get(peer, size)]
 
 
 def _cost(series: Mapping[str, Any]) -> Cost:

@@ -82,6 +82,40 @@ def _seconds(folder: Path, sources: Sequence[Path], kernel: Kernel, tc: Toolchai
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def build_patched(patch: Path, kernel: Kernel, tc: Toolchain) -> Path:
+    """Builds ringdev.ko of sources to which a patch was applied, and returns its folder."""
+    sources = _patched(patch)
+    return _build(sources, sorted(sources.iterdir()), f"ringdev-{patch.stem}", kernel, tc)
+
+
+def _patched(patch: Path) -> Path:
+    """Copies the sources and applies a patch to them, unless that was done before."""
+    home = paths.cache() / "patched" / f"{patch.stem}-{paths.clone_id()}"
+    home.mkdir(parents=True, exist_ok=True)
+    with paths.locked(home / "lock", f"patching for {patch.stem}"):
+        tree, state = home / "tree", home / "state"
+        made_from = f"{source_hash(paths.ROOT)} {hashlib.sha256(patch.read_bytes()).hexdigest()}"
+        if state.exists() and state.read_text() == made_from:
+            return tree
+        state.unlink(missing_ok=True)
+        shutil.rmtree(tree, ignore_errors=True)
+        for source in _sources():
+            copy_sources(source, tree / source.name)
+        run = subprocess.run(
+            ["git", "apply", "--whitespace=nowarn", str(patch)],
+            cwd=tree,
+            # Were the cache inside of a repository, git would look for the files there.
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            raise LabError(f"{patch.name} has to be made anew, it does not apply: {run.stderr}")
+        state.write_text(made_from)
+    return tree
+
+
 def _build(
     folder: Path,
     sources: Sequence[Path],
@@ -128,6 +162,29 @@ def link_sources(source: Path, link: Path) -> None:
     elif not PRODUCT.fullmatch(source.name):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(source)
+
+
+def copy_sources(source: Path, copy: Path) -> None:
+    """Copies a source file, or a folder of them."""
+    if source.is_dir():
+        for entry in source.iterdir():
+            copy_sources(entry, copy / entry.name)
+    elif not PRODUCT.fullmatch(source.name):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, copy)
+
+
+def source_hash(root: Path) -> str:
+    """Returns one hash of all that the module is built from."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        top = root / name
+        files = sorted(top.rglob("*")) if top.is_dir() else [top]
+        for file in files:
+            if file.is_file() and not PRODUCT.fullmatch(file.name):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"{file.relative_to(root)} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def refuse_awkward_paths(folder: Path) -> None:

@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lab import latency, targets, units
+from lab import latency, switches, targets, units
 
 Results = Mapping[str, Any]
 
@@ -206,6 +206,21 @@ def _waking(results: Results) -> Figure:
     return figure
 
 
+def _switches(results: Results) -> Figure:
+    """What a pair of 64 bytes takes more without each decision of the design."""
+    base = switches.of_ring(results)["pairs"]["64"]
+    variants = results["switches"]
+    figure, axes = plt.subplots(figsize=(SIZE[0], 3))
+    more = [variant["pairs"]["64"] - base for variant in variants]
+    bars = axes.barh([variant["title"] for variant in variants], more, color=COLOURS["ring"])
+    axes.bar_label(bars, [f"{value:+.0f}" for value in more], padding=3)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    axes.set_xlabel("instructions more, for a write and a read of 64 B")
+    return figure
+
+
 # By the name of the file that the documentation shows.
 PICTURES: Mapping[str, Callable[[Results], Figure]] = {
     "instructions": _instructions,
@@ -214,6 +229,7 @@ PICTURES: Mapping[str, Callable[[Results], Figure]] = {
     "fan-in": _fan_in,
     "latency": _latency,
     "waking": _waking,
+    "switches": _switches,
 }
 
 if __name__ == "__main__":

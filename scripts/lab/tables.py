@@ -7,7 +7,7 @@ Each is made of the results as they are kept, and is a list of rows, the first o
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lab import targets, units
+from lab import switches, targets, units
 from lab.ratio import RING
 
 Results = Mapping[str, Any]
@@ -166,6 +166,39 @@ def modules(results: Results) -> Rows:
     ]
 
 
+def without(results: Results) -> Rows:
+    """What the ring is without each decision of its design; nothing if that was not measured."""
+    if "switches" not in results:
+        return []
+    sizes = (64, 4096, 65536)
+    variants = [switches.of_ring(results), *results["switches"]]
+
+    def times(variant: Results) -> list[str]:
+        by_size = {each["size"]: each for each in variant["times"]}
+        return [
+            units.ratio(by_size[size]["pipe"]) if by_size[size]["is_good"] else NONE
+            for size in sizes
+        ]
+
+    return [
+        [
+            "the ring",
+            *(units.size(size) for size in sizes),
+            "a record",
+            *(f"pipe/ring, {units.size(size)}" for size in sizes),
+        ],
+        *(
+            [
+                variant["title"],
+                *(_count(variant["pairs"][str(size)]) for size in sizes),
+                _count(variant["record"]),
+                *times(variant),
+            ]
+            for variant in variants
+        ),
+    ]
+
+
 def aims(results: Results) -> Rows:
     """What was aimed at: a row for each target."""
     return [
@@ -190,6 +223,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Results], Rows]]] = {
     "waking": ("Wake-ups, and threads that waited", waking),
     "memory": ("Memory of the kernel", memory),
     "modules": ("The driver and its twin", modules),
+    "switches": ("Instructions and times without each decision of the design", without),
     "targets": ("Targets", aims),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab import costs, latency, throughput
+from lab import costs, latency, switches, throughput
 from lab.costs import Costs
 
 Report = dict[str, Any]
@@ -141,4 +141,5 @@ def results(report: Report, times: Report) -> Report:
             "ring": {"text": 50000, "seconds": 12.0},
             "twin": {"text": 25000, "seconds": 6.0},
         },
+        "switches": [switches.describe("another ring", report, times)],
     }

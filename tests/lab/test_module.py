@@ -34,3 +34,20 @@ def test_a_build_is_timed_by_what_its_processes_have_worked(
     monkeypatch.setattr(module, "_build", build)
     assert module.seconds(KERNEL, Toolchain(tools={})) > 0
     assert module.seconds_external(Path(__file__).parent, KERNEL, Toolchain(tools={})) > 0
+
+
+def test_the_hash_of_the_sources_follows_them(tmp_path: Path) -> None:
+    (tmp_path / "src/ring").mkdir(parents=True)
+    (tmp_path / "include").mkdir()
+    (tmp_path / "Kbuild").write_text("obj-m := ringdev.o\n")
+    code = tmp_path / "src/ring/mod.rs"
+    code.write_text("one\n")
+    first = module.source_hash(tmp_path)
+    (tmp_path / "src/ring/mod.o").write_text("a product")
+    (tmp_path / "README.md").write_text("not of the module")
+    assert module.source_hash(tmp_path) == first
+    code.write_text("two\n")
+    second = module.source_hash(tmp_path)
+    assert second != first
+    code.rename(code.with_name("other.rs"))
+    assert module.source_hash(tmp_path) not in (first, second)

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::count::count;
+use crate::count::{Subject, count};
 use crate::peer::{Kind, PIECE, Peer};
 use crate::{batch, broadcast, clock, memory, overwrite, pair};
 
@@ -18,8 +18,13 @@ const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_
 /// What the kernel says of each fault of CPUs that it knows; a mitigation costs instructions.
 const VULNERABILITIES: &str = "/sys/devices/system/cpu/vulnerabilities";
 
-/// Measures, and returns what scripts/lab/bench.py reads.
-pub fn run() -> Result<Value, Box<dyn Error>> {
+/// Measures these peers, or if none is named all of them, and returns what scripts/lab/bench.py
+/// reads.
+pub fn run(peers: &[&str]) -> Result<Value, Box<dyn Error>> {
+    let counts = |mut subjects: Vec<Box<dyn Subject>>| {
+        subjects.retain(|subject| peers.is_empty() || peers.contains(&subject.label().peer));
+        count(subjects)
+    };
     let calibration = clock::calibrate()?;
     Ok(json!({
         "clocksource": read_line(CLOCKSOURCE)?,
@@ -29,10 +34,10 @@ pub fn run() -> Result<Value, Box<dyn Error>> {
         },
         "vulnerabilities": vulnerabilities()?,
         "holds": holds()?,
-        "pairs": count(pair::subjects()?)?,
-        "batches": count(batch::subjects()?)?,
-        "broadcast": count(broadcast::subjects()?)?,
-        "overwrite": count(overwrite::subjects()?)?,
+        "pairs": counts(pair::subjects()?)?,
+        "batches": counts(batch::subjects()?)?,
+        "broadcast": counts(broadcast::subjects()?)?,
+        "overwrite": counts(overwrite::subjects()?)?,
         "memory": memory::run()?,
     }))
 }

@@ -8,6 +8,8 @@
 //!
 //! `ringdev-bench times` compares in time, with two CPUs (`timing.rs`): `throughput.rs` and
 //! `round_trip.rs`.
+//!
+//! With the names of peers behind it, it does so for these alone.
 
 mod batch;
 mod broadcast;
@@ -31,10 +33,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let report = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["instructions"] => instructions::run(),
-        ["times"] => timing::run(),
+        ["instructions", ref peers @ ..] => instructions::run(peers),
+        ["times", ref peers @ ..] => timing::run(peers),
         _ => {
-            eprintln!("usage: ringdev-bench instructions | times");
+            eprintln!("usage: ringdev-bench instructions|times [PEER...]");
             return ExitCode::FAILURE;
         }
     };

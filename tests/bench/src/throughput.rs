@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::peer::{CAPACITY, Kind, Peer, pattern};
-use crate::timing::{ENTRIES, ROUNDS, stay_on, turns, waits};
+use crate::timing::{Entry, ROUNDS, stay_on, turns, waits};
 
 /// A transfer: how large a message is, how many threads write, and how many messages there are in
 /// all: some hundredths of a second under TCG.
@@ -52,11 +52,12 @@ struct Transfer {
 }
 
 /// Measures, and returns what scripts/lab/throughput.py reads.
-pub fn run() -> Result<Vec<Value>, Box<dyn Error>> {
+pub fn run(entries: &[Entry]) -> Result<Vec<Value>, Box<dyn Error>> {
     let mut transfers = Vec::new();
     for case in CASES {
-        let entries = ENTRIES
-            .into_iter()
+        let entries = entries
+            .iter()
+            .copied()
             .filter(|(_, kind)| case.size <= CAPACITY || !kind.keeps_messages())
             .filter(|(_, kind)| case.writers == 1 || *kind != Kind::Pipe64)
             .map(|(name, kind)| Peer::open(kind, case.size).map(|peer| (name, peer)));

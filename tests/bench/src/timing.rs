@@ -19,8 +19,11 @@ use crate::{round_trip, throughput};
 /// How many rounds count. The one before them fills caches.
 pub const ROUNDS: usize = 9;
 
-/// Who takes part, under which name. A FIFO, once it is open, is a pipe.
-pub const ENTRIES: [(&str, Kind); 9] = [
+/// Somebody who takes part, under a name.
+pub type Entry = (&'static str, Kind);
+
+/// Who takes part. A FIFO, once it is open, is a pipe.
+const ENTRIES: [Entry; 9] = [
     ("ring", Kind::Ring),
     ("again", Kind::Ring),
     ("twin", Kind::Twin),
@@ -32,11 +35,16 @@ pub const ENTRIES: [(&str, Kind); 9] = [
     ("kfifo", Kind::Kfifo),
 ];
 
-/// Measures, and returns what scripts/lab/throughput.py and latency.py read.
-pub fn run() -> Result<Value, Box<dyn Error>> {
+/// Measures these peers, or if none is named all of them, and returns what scripts/lab/throughput.py
+/// and latency.py read.
+pub fn run(peers: &[&str]) -> Result<Value, Box<dyn Error>> {
+    let entries: Vec<_> = ENTRIES
+        .into_iter()
+        .filter(|(name, _)| peers.is_empty() || peers.contains(name))
+        .collect();
     Ok(json!({
-        "transfers": throughput::run()?,
-        "round_trips": round_trip::run()?,
+        "transfers": throughput::run(&entries)?,
+        "round_trips": round_trip::run(&entries)?,
     }))
 }
 
