@@ -4,7 +4,8 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: abi help modules run test bench lint doctor debug gdb selftest rust-analyzer clean distclean
+.PHONY: help modules ringctl install uninstall run test selftest bench lint abi doctor debug gdb
+.PHONY: rust-analyzer clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -16,10 +17,19 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo
 	@echo 'Variables:'
-	@sed -n 's/^#  \([A-Z_]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^#  \([A-Z_*]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
 
 modules: ## build ringdev.ko here, against KDIR (the default target)
 	@$(LAB) modules
+
+ringctl: ## build ringctl, in target/release
+	@$(LAB) ringctl
+
+install: ## install the module for KDIR's kernel, ringctl, and a udev rule
+	@$(LAB) install
+
+uninstall: ## remove what install, with the same variables, has put there
+	@$(LAB) uninstall
 
 run: ## boot the plain lane, load the module, show it, and give a shell
 	@$(LAB) run
@@ -68,4 +78,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built
+#  PREFIX=DIR        install, uninstall: for all but the module; /usr/local if not given
+#  DESTDIR=DIR       install, uninstall: put everything below DIR, and leave out depmod
+#  INSTALL_MOD_*=... install: as kbuild's modules_install has them
 #  NO_INSTALL=1      never install a package: print the command and stop

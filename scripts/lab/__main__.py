@@ -18,12 +18,15 @@ VERBS = {
     "distclean": "distclean",
     "doctor": "doctor",
     "gdb": "gdb",
+    "install": "install",
     "lint": "lint",
     "modules": "modules",
+    "ringctl": "ringctl",
     "run": "run",
     "rust-analyzer": "rust_analyzer",
     "selftest": "selftest",
     "test": "test",
+    "uninstall": "uninstall",
     "vm": "vm",
 }
 

@@ -63,6 +63,8 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     "guest": ("rustc", "cargo", "certificates", "libc"),
     # The same for 32 bits; rustc comes without the standard library for these.
     "guest-32": ("rustc", "rust-src", "cargo", "certificates", "libc-32"),
+    # Build ringctl for this machine.
+    "tools": ("rustc", "cargo", "certificates", "libc"),
     # Run the tests of the ring's core on the host, also under the sanitizers.
     "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers"),
     # Compile the header that programs include.
@@ -84,6 +86,7 @@ SCRUBBED = re.compile(
     r"|INSTALL_\w+|M|MO|O|V|W|C|CF|CHECK|CPPFLAGS|CXXFLAGS|CARGO_(BUILD|TARGET|PROFILE)_\w+"
     r"|CARGO_ENCODED_RUSTFLAGS|RUSTC_\w+|RUSTUP_TOOLCHAIN|LIBCLANG_PATH|BINDGEN_EXTRA_CLANG_ARGS"
     r"|LANE|ONLY|CMD|EXTRA|ACCEL|KDIR|KSRC|KSRC_SHA256|NO_INSTALL|LC_\w+|LANG|LANGUAGE"
+    r"|DESTDIR|PREFIX"
 )
 
 
