@@ -16,6 +16,8 @@ from lab.toolchain import Toolchain
 NO_SPDX = (
     "COPYING",  # the licence's own text
     "Cargo.lock",  # written by cargo
+    "debian/*",  # for Debian's tools; debian/copyright speaks for them
+    "debian/source/*",
     "Documentation/performance/*.svg",  # drawn by matplotlib
     "tests/bench/instructions.json",  # JSON has no comments
     "tests/lab/fixtures/*",  # what kernels and programs have said, as they said it
