@@ -4,8 +4,8 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules ringctl install uninstall run test selftest bench lint abi doctor debug gdb
-.PHONY: rust-analyzer clean distclean
+.PHONY: help modules ringctl install uninstall run test selftest bench lint abi doctor
+.PHONY: debug gdb rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -60,6 +60,9 @@ gdb: ## gdb for that guest, with the symbols of kernel and module
 
 rust-analyzer: ## write rust-project.json for rust-analyzer, against KDIR
 	@$(LAB) rust-analyzer
+
+release: ## the files of a release of what is committed, in target/dist
+	@$(LAB) release
 
 clean: ## remove what was built in this tree
 	@$(LAB) clean

@@ -21,6 +21,7 @@ VERBS = {
     "install": "install",
     "lint": "lint",
     "modules": "modules",
+    "release": "release",
     "ringctl": "ringctl",
     "run": "run",
     "rust-analyzer": "rust_analyzer",
