@@ -4,7 +4,7 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules ringctl install uninstall run test selftest bench lint abi doctor
+.PHONY: help modules ringctl install uninstall run test test-packages selftest bench lint abi doctor
 .PHONY: debug gdb rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
@@ -36,6 +36,9 @@ run: ## boot the plain lane, load the module, show it, and give a shell
 
 test: ## all tests: on the host, and in a guest of each lane
 	@$(LAB) test
+
+test-packages: ## build and install what a release is shipped as, in a Debian root
+	@$(LAB) test-packages
 
 selftest: ## boot what must come out red, and see that the lab says so
 	@$(LAB) selftest

@@ -27,6 +27,7 @@ VERBS = {
     "rust-analyzer": "rust_analyzer",
     "selftest": "selftest",
     "test": "test",
+    "test-packages": "packaging",
     "uninstall": "uninstall",
     "vm": "vm",
 }

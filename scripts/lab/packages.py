@@ -34,6 +34,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "libelf": ("objtool reads object files with it", ("libelf-dev",)),
     "llvm": ("compiles and links the kernel; KASAN with Rust needs clang", ()),
     "make": ("builds the kernel", ("make",)),
+    "mmdebstrap": ("makes the Debian root that packages are tested in", ("mmdebstrap",)),
     "perl": ("runs scripts of the kernel tree", ("perl",)),
     "qemu": ("boots the kernel", ("qemu-system-x86",)),
     "rust-src": ("the kernel builds Rust's core library itself", ()),

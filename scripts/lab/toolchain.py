@@ -65,6 +65,8 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     "guest-32": ("rustc", "rust-src", "cargo", "certificates", "libc-32"),
     # Build ringctl for this machine.
     "tools": ("rustc", "cargo", "certificates", "libc"),
+    # Make a Debian root.
+    "packages": ("mmdebstrap",),
     # Run the tests of the ring's core on the host, also under the sanitizers.
     "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers"),
     # Compile the header that programs include.
