@@ -107,8 +107,8 @@ unsafe impl Send for Mirror {}
 unsafe impl Sync for Mirror {}
 
 impl Mirror {
-    /// Allocates and maps `size` bytes, all zero. `size` must be a power of two and at least a page,
-    /// else `EINVAL`.
+    /// Allocates and maps `size` bytes, all zero. `EINVAL` if that is no power of two, or less than
+    /// a page.
     ///
     /// May sleep.
     pub(crate) fn new(size: usize) -> Result<Self> {
