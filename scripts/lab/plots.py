@@ -168,6 +168,10 @@ def _ratios(cases: list[Results], heads: list[str], label: str) -> Figure:
 def _latency(results: Results) -> Figure:
     """How many round trips are done by when: so many per mille, in nines."""
     figure, axes = plt.subplots(figsize=SIZE)
+    if not results["latency"]["quantiles"][0]["is_good"]:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no figures: the ring differs from itself", ha="center")
+        return figure
     for peer, quantiles in results["latency"]["distributions"].items():
         if peer in COLOURS:
             over = [1 - mille / 1000 for mille in latency.STEPS]
@@ -213,7 +217,7 @@ def _switches(results: Results) -> Figure:
     figure, axes = plt.subplots(figsize=(SIZE[0], 3))
     more = [variant["pairs"]["64"] - base for variant in variants]
     bars = axes.barh([variant["title"] for variant in variants], more, color=COLOURS["ring"])
-    axes.bar_label(bars, [f"{value:+.0f}" for value in more], padding=3)
+    axes.bar_label(bars, [f"{round(value):+d}" for value in more], padding=3)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.margins(x=0.12)
     axes.invert_yaxis()
