@@ -16,8 +16,7 @@ use crate::{
         Capacity,
         Framing,
         Full,
-        Header,
-        Published, //
+        Header, //
     },
     staging::{
         clock,
@@ -88,7 +87,9 @@ impl Channel {
         }
         let published = room.publish(len);
         drop(producer);
-        self.written_at_once(published, len, 0);
+        trace::write(&self.label, published.before, len, 0);
+        ring::wake_readers(&self.positions, &self.attributes, published, &*self.readers);
+        ring::pass_on_to_writer(&self.positions, &self.writers);
         Some(len)
     }
 
@@ -109,15 +110,10 @@ impl Channel {
         }
         let published = slot.publish(&*writing.data, clock::monotonic_ns());
         drop(producer);
-        self.written_at_once(published, len, 1);
-        Some(len)
-    }
-
-    #[inline(always)]
-    fn written_at_once(&self, published: Published, len: usize, records: u64) {
-        trace::write(&self.label, published.before, len, records);
+        trace::write(&self.label, published.before, len, 1);
         ring::wake_readers(&self.positions, &self.attributes, published, &*self.readers);
         ring::pass_on_to_writer(&self.positions, &self.writers);
+        Some(len)
     }
 
     fn write_stream(

@@ -56,7 +56,6 @@ pub(crate) use positions::{
 };
 pub(crate) use producer::{
     Producer,
-    Published,
     Written, //
 };
 pub(crate) use record::{

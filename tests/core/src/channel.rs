@@ -381,7 +381,12 @@ impl Channel {
             let mut cursor = reader.cursor.lock().unwrap();
             let reading = &mut *cursor;
             let Reading { core, data, .. } = &mut *reading;
-            let unread = core.unread(self.view(reader), buffer.len())?;
+            // As the module does, which knows of its shortest way that writers wait.
+            let unread = if self.attributes.overwrites() {
+                core.unread(self.view(reader), buffer.len())?
+            } else {
+                core.unread_kept(self.view(reader), buffer.len())?
+            };
             let span = unread.span();
             data.copy_out(span.position, &mut buffer[..span.len]);
             let Ok(released) = unread.release(span.len) else {
