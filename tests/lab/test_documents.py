@@ -96,6 +96,7 @@ def test_each_test_that_a_document_names_exists(document: Path) -> None:
 def test_there_are_quotes_and_names_to_check() -> None:
     text = {document.name: document.read_text() for document in DOCUMENTS}
     assert len(list(quotes(text["tour.rst"]))) > 10
+    assert len(named_tests(text["threat-model.rst"])) > 10
 
 
 def test_code_is_compared_with_the_file_named_last() -> None:
