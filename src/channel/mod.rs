@@ -15,10 +15,12 @@
 //!
 //! Reading and writing take one of them at a time. Whoever changes a ring as a whole (resize,
 //! clear, seek, statistics) takes them in this order, and never two cursors at once. Under
-//! `producer` and `cursor` bytes are copied, at most [`COPY_MAX`] at a time, and nothing else is
-//! done: no page fault is served, nothing is allocated, nobody is woken, and nobody sleeps, so that
-//! no process can make another wait for long. Only resizing copies more, while it holds `producer`.
-//! The locks inside the wait queues are taken with none of these held.
+//! `producer` and `cursor` bytes are copied: of a stream or a batch at most [`COPY_MAX`] at a time,
+//! of a record all, and to another memory, when the ring is resized, all there are. Where data are
+//! overwritten, the headers of those that are given up are looked at. No page fault is served,
+//! nothing is allocated, nobody is woken, and nobody sleeps, so that no process can make another
+//! wait for longer than that takes. The locks inside the wait queues are taken with none of these
+//! held.
 //!
 //! A writer and a reader meet in the positions alone; `ring/ordering.rs` lists how.
 

@@ -161,8 +161,8 @@ impl Source for UserSource {
 
     fn fault_in(&mut self, bytes: usize) -> usize {
         let bytes = bytes.min(self.0.remaining);
-        // SAFETY: The function checks the user address, and no lock is held by contract (if one
-        // were, lockdep would tell).
+        // SAFETY: The function checks the user address. That no lock is held, by contract, is for
+        // others not to wait, and no matter of memory.
         let missing = unsafe { sys::fault_in_readable(self.0.address as *const _, bytes) };
         bytes.saturating_sub(missing)
     }

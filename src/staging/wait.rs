@@ -237,7 +237,7 @@ impl SleepQueue {
             self.sleeps.add(1, Relaxed);
             match deadline {
                 // SAFETY: No lock is held by this abstraction; the caller holds none by contract,
-                // and if it did, that is a bug that lockdep finds and not one of memory safety.
+                // and if it did, others would wait for it, and memory would be as safe.
                 None => unsafe { bindings::schedule() },
                 Some(deadline) => {
                     let mut expires = i64::try_from(deadline).unwrap_or(i64::MAX);
