@@ -20,6 +20,7 @@ VERBS = {
     "gdb": "gdb",
     "install": "install",
     "lint": "lint",
+    "mistakes": "mistakes",
     "modules": "modules",
     "release": "release",
     "ringctl": "ringctl",
