@@ -20,7 +20,6 @@ VERBS = {
     "gdb": "gdb",
     "install": "install",
     "lint": "lint",
-    "mistakes": "mistakes",
     "modules": "modules",
     "release": "release",
     "ringctl": "ringctl",

@@ -19,9 +19,6 @@ from lab.toolchain import Toolchain
 # What of the repository kbuild reads.
 SOURCES = ("Kbuild", "include", "src")
 
-# The same driver in C.
-TWIN = paths.ROOT / "tests/peers/twin"
-
 
 def _sources() -> list[Path]:
     return [path for name in SOURCES if (path := paths.ROOT / name).exists()]
@@ -42,7 +39,8 @@ def lint(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> None:
     name = f"clippy-{'kunit' if kunit else 'plain'}"
     # What is up to date is not compiled, and says nothing: begin anew each time.
     out = _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags, anew=True)
-    if warnings := _warnings(out):
+    said = (out.parent / "build.log").read_text(errors="replace")
+    if warnings := re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE):
         raise LabError("\n".join(warnings))
 
 
@@ -116,25 +114,6 @@ def _patched(patch: Path) -> Path:
             raise LabError(f"{patch.name} has to be made anew, it does not apply: {run.stderr}")
         state.write_text(made_from)
     return tree
-
-
-def build_mistaken(
-    mistakes: Sequence[str], kernel: Kernel, tc: Toolchain
-) -> tuple[Path, list[str]]:
-    """Builds the twin with mistakes in it; returns the file, and what compilers have warned of.
-
-    They warn of more than by default, as mistakes are what is looked for.
-    """
-    flags = [f"KCFLAGS={' '.join(f'-DMISTAKE_{name}' for name in mistakes)}", "W=1"]
-    sources = sorted(TWIN.iterdir())
-    out = _build(TWIN, sources, "twin-mistaken", kernel, tc, flags=flags, anew=True)
-    return out / "ringdev.ko", _warnings(out)
-
-
-def _warnings(out: Path) -> list[str]:
-    """Returns the warnings of a build."""
-    said = (out.parent / "build.log").read_text(errors="replace")
-    return re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE)
 
 
 def _build(
