@@ -90,10 +90,9 @@ from lab.task import Task
 SCHEMA = 2
 WIDTH = 90
 # Modules, by their folder.
-TWIN = paths.ROOT / "tests/peers/twin"
 MODULES = {
     paths.ROOT / "tests/peers": ("ringdev_floor", "ringdev_kfifo"),
-    TWIN: ("ringdev_twin",),
+    module.TWIN: ("ringdev_twin",),
 }
 PROGRAM = "ringdev-bench"
 # A guest whose host is busy takes several times as long.
@@ -235,7 +234,7 @@ def modules(where: Lane, task: Task) -> dict[str, dict[str, float]]:
         },
         "twin": {
             "text": module.text_size(twin, where.tools),
-            "seconds": module.seconds_external(TWIN, where.kernel, where.tools),
+            "seconds": module.seconds_external(module.TWIN, where.kernel, where.tools),
         },
     }
 

@@ -7,7 +7,7 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lab import command, paths
@@ -18,6 +18,9 @@ from lab.toolchain import Toolchain
 
 # What of the repository kbuild reads.
 SOURCES = ("Kbuild", "include", "src")
+
+# The same driver in C.
+TWIN = paths.ROOT / "tests/peers/twin"
 
 
 def _sources() -> list[Path]:
@@ -100,7 +103,8 @@ def _patched(patch: Path) -> Path:
         state.unlink(missing_ok=True)
         shutil.rmtree(tree, ignore_errors=True)
         for source in _sources():
-            copy_sources(source, tree / source.name)
+            for file, target in _placed(source, tree / source.name):
+                shutil.copy2(file, target)
         run = subprocess.run(
             ["git", "apply", "--whitespace=nowarn", str(patch)],
             cwd=tree,
@@ -156,32 +160,30 @@ def _build(
 
 def link_sources(source: Path, link: Path) -> None:
     """Makes ``link`` stand for a source file, or a folder of such links for a folder."""
-    if source.is_dir():
-        for entry in source.iterdir():
-            link_sources(entry, link / entry.name)
-    elif not PRODUCT.fullmatch(source.name):
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(source)
+    for file, target in _placed(source, link):
+        target.symlink_to(file)
 
 
-def copy_sources(source: Path, copy: Path) -> None:
-    """Copies a source file, or a folder of them."""
-    if source.is_dir():
-        for entry in source.iterdir():
-            copy_sources(entry, copy / entry.name)
-    elif not PRODUCT.fullmatch(source.name):
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, copy)
+def _placed(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields each file of a source, and where below ``target`` it belongs; that folder is there."""
+    for file in _files(source):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        yield file, place
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """Yields a source file, or those of a folder in order, but for what was built there."""
+    found = sorted(source.rglob("*")) if source.is_dir() else [source]
+    return (file for file in found if not file.is_dir() and not PRODUCT.fullmatch(file.name))
 
 
 def source_hash(root: Path) -> str:
     """Returns one hash of all that the module is built from."""
     digest = hashlib.sha256()
     for name in SOURCES:
-        top = root / name
-        files = sorted(top.rglob("*")) if top.is_dir() else [top]
-        for file in files:
-            if file.is_file() and not PRODUCT.fullmatch(file.name):
+        for file in _files(root / name):
+            if file.is_file():
                 content = hashlib.sha256(file.read_bytes()).hexdigest()
                 digest.update(f"{file.relative_to(root)} {content}\n".encode())
     return digest.hexdigest()

@@ -53,29 +53,20 @@ def _switch(patch: Path) -> Switch:
 def describe(title: str, report: Mapping[str, Any], times: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what was measured of a ring that is like that, as it is kept."""
     counted = costs.read(report, (RING,))
-    cases = [case for case in throughput.read(times) if case.writers == 1]
-    return {
-        "title": title,
-        "pairs": {str(cost.size): cost.median for cost in counted["pairs"] if cost.peer == RING},
-        "record": next(cost.median for cost in counted["batches"] if cost.peer == RECORDS),
-        "times": [
-            {
-                "size": case.size,
-                "pipe": asdict(case.ratios[PIPE]),
-                "is_good": case.is_good,
-                "wakes": case.wakes[RING],
-            }
-            for case in cases
-        ],
-    }
+    results = {section: [asdict(cost) for cost in each] for section, each in counted.items()}
+    return _describe(title, {**results, "throughput": throughput.describe(times)})
 
 
 def of_ring(results: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the same of the ring as it is, out of the results of the whole."""
+    return _describe("as it is", results)
+
+
+def _describe(title: str, results: Mapping[str, Any]) -> dict[str, Any]:
     pairs = {str(each["size"]): each["median"] for each in results["pairs"] if each["peer"] == RING}
     record = next(each["median"] for each in results["batches"] if each["peer"] == RECORDS)
     return {
-        "title": "as it is",
+        "title": title,
         "pairs": pairs,
         "record": record,
         "times": [

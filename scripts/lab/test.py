@@ -23,7 +23,6 @@ from lab import (
     lane,
     logs,
     module,
-    paths,
     pytools,
     selftest,
     suite,
@@ -195,8 +194,7 @@ class _TestRun:
         """Builds the module that the user tests are about."""
         if not self._twin:
             return where.module(kunit=False)
-        folder = paths.ROOT / "tests/peers/twin"
-        return module.build_external(folder, where.kernel, where.tools) / "ringdev.ko"
+        return module.build_external(module.TWIN, where.kernel, where.tools) / "ringdev.ko"
 
     def _list(self, program: Path) -> list[str]:
         """Asks the test program for its tests. It is static, and asking needs no device."""
