@@ -79,6 +79,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
+#  GATE=1            bench: only the instructions, and whether they are within their bounds
 #  SWITCHES=1        bench: the ring without each decision of its design as well
 #  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says

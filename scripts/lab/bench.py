@@ -10,8 +10,8 @@ instruction, so the figures are the same on every machine and at every load (cos
 to need fewer than its rivals at every size. Nor may it need more than two per cent more than
 tests/bench/instructions.json has for this kernel and these compilers (RECORD=1 writes it).
 
-In another guest, with two CPUs, times are compared (ratio.py). They depend on the machine, and
-decide nothing; nor does a target that is missed (targets.py).
+GATE=1 ends here. Else times are compared in another guest, with two CPUs (ratio.py). They depend on
+the machine, and decide nothing; nor does a target that is missed (targets.py).
 
 The results are kept as JSON in the folder ``bench`` of the cache, in a file for each revision
 and kernel:
@@ -56,7 +56,7 @@ import json
 import os
 import subprocess
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ MODULES = {
     module.TWIN: ("ringdev_twin",),
 }
 PROGRAM = "ringdev-bench"
+# The tables that GATE=1 shows, of all that it has counted.
+GATED = ("instructions", "compared")
 # A guest whose host is busy takes several times as long.
 SECONDS = 900.0
 
@@ -107,6 +109,12 @@ def main(argv: list[str]) -> int:
     if os.environ.get("LANE", "plain") not in ("", "plain"):
         raise UsageError("make bench measures the plain lane alone: what a debug kernel checks"
                          " costs more than what it checks")  # fmt: skip
+    record = bool(os.environ.get("RECORD"))
+    gate_alone = bool(os.environ.get("GATE"))
+    if gate_alone and (record or os.environ.get("SWITCHES")):
+        raise UsageError(
+            "GATE=1 counts what is gated, and nothing else: no RECORD=1, no SWITCHES=1"
+        )
     timing = lane.prepare("plain")
     # Whatever else works on this host: only TCG counts instructions.
     where = replace(timing, accel="tcg")
@@ -114,32 +122,45 @@ def main(argv: list[str]) -> int:
     say("counting instructions")
     report = measure(where, task, "instructions", counting=True)
     counted = costs.read(report)
+    results = describe(where, report, counted)
+    if gate_alone:
+        show(results, GATED)
+        return judge(where, counted, record=False)
     say("comparing times on two CPUs")
     times = measure(timing, task, "times", counting=False)
     say("compiling the driver and its twin, from nothing")
-    results = {
-        **describe(where, report, counted),
+    results |= {
         "modules": modules(where, task),
         "accel": timing.accel,
         "throughput": throughput.describe(times),
         "latency": latency.describe(times),
     }
-    record = bool(os.environ.get("RECORD"))
     if record or os.environ.get("SWITCHES"):
         results["switches"] = without(timing, task)
-    for title, rows in TABLES.values():
-        if shown := rows(results):
-            print(f"{title}:", "", aligned(shown), "", sep="\n")
+    show(results, TABLES)
     print(notes(results, counted))
     for sentence in throughput.troubles(results["throughput"]):
         say(sentence)
     for sentence in latency.troubles(results["latency"]):
         say(sentence)
     print(f"\nresults: {(kept := keep(results))}")
-    lost = costs.defeats(counted) + compare(where, counted, record=record)
+    code = judge(where, counted, record=record)
     if record:
         performance.write(results, kept, toolchain.find(want={"lab-tests"}))
         say(f"written: {performance.FOLDER.relative_to(paths.ROOT)}")
+    return code
+
+
+def show(results: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Prints tables of the results, but for those that have nothing in them."""
+    for title, rows in (TABLES[name] for name in names):
+        if shown := rows(results):
+            print(f"{title}:", "", aligned(shown), "", sep="\n")
+
+
+def judge(where: Lane, counted: Costs, *, record: bool) -> int:
+    """Says where the ring needs too much, and returns the exit code."""
+    lost = costs.defeats(counted) + compare(where, counted, record=record)
     for sentence in lost:
         say(sentence)
     return Exit.TESTS_FAILED if lost else Exit.PASSED

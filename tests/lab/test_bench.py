@@ -154,6 +154,35 @@ def test_the_exit_code_is_bad_when_the_ring_does_not(
     assert json.loads(path.read_text())["ring_wins"] is False
 
 
+def test_the_gate_alone_shows_what_it_has_counted_and_keeps_nothing(
+    where: Lane,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    report: Report,
+) -> None:
+    monkeypatch.setenv("GATE", "1")
+    code, _ = run(where, monkeypatch, outcome(json.dumps(report)), GOOD)
+    assert code == Exit.PASSED
+    said = capsys.readouterr().out
+    shown = [name for name, (title, _) in TABLES.items() if f"{title}:" in said]
+    assert shown == list(bench.GATED)
+    assert "results:" not in said
+    of(report, "ring", 4096)["instructions"] = of(report, "unix", 4096)["instructions"]
+    code, _ = run(where, monkeypatch, outcome(json.dumps(report)), GOOD)
+    assert code == Exit.TESTS_FAILED
+    assert "at 4 KiB the ring needs 2512 instructions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", ["RECORD", "SWITCHES"])
+def test_the_gate_alone_records_nothing(
+    where: Lane, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setenv("GATE", "1")
+    monkeypatch.setenv(other, "1")
+    with pytest.raises(UsageError, match="GATE=1"):
+        run(where, monkeypatch, outcome(""), GOOD)
+
+
 def test_a_program_that_refuses_to_measure_gives_its_reason(
     where: Lane, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ use crate::peer::Kind;
 use crate::{round_trip, throughput};
 
 /// How many rounds count. The one before them fills caches.
-pub const ROUNDS: usize = 9;
+pub const ROUNDS: usize = 27;
 
 /// Somebody who takes part, under a name.
 pub type Entry = (&'static str, Kind);
