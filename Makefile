@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := modules
 .PHONY: help modules ringctl install uninstall run test test-packages selftest bench lint abi doctor
-.PHONY: debug gdb rust-analyzer release clean distclean
+.PHONY: debug gdb rust-headers rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -61,6 +61,9 @@ debug: ## boot a guest that waits for gdb
 gdb: ## gdb for that guest, with the symbols of kernel and module
 	@$(LAB) gdb
 
+rust-headers: ## compile what a distribution's headers lack for modules in Rust
+	@$(LAB) rust-headers
+
 rust-analyzer: ## write rust-project.json for rust-analyzer, against KDIR
 	@$(LAB) rust-analyzer
 
@@ -74,7 +77,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 	@$(LAB) distclean
 
 # The lines from here on are printed by `make help`.
-#  LANE=plain|debug  run, test, debug: this lane alone
+#  LANE=plain|debug  run, test, debug: this lane alone; run, test: also stock, Debian's own kernel
 #  ONLY=PATTERN      test: only tests whose name has PATTERN in it
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
@@ -83,6 +86,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  SWITCHES=1        bench: the ring without each decision of its design as well
 #  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
+#  KERNEL=7.3        the series of the kernels that the lab takes
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built
 #  PREFIX=DIR        install, uninstall: for all but the module; /usr/local if not given

@@ -24,6 +24,7 @@ VERBS = {
     "release": "release",
     "ringctl": "ringctl",
     "run": "run",
+    "rust-headers": "rust_headers",
     "rust-analyzer": "rust_analyzer",
     "selftest": "selftest",
     "test": "test",

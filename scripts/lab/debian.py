@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Keeps a small Debian in the cache, and runs commands in it that change nothing there."""
+"""Keeps small Debians in the cache, and runs commands in them that change nothing there."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import command, paths, source
+from lab import archive, command, paths
 from lab.command import tail
 from lab.errors import HostNotFit
 from lab.report import say
@@ -16,13 +16,10 @@ from lab.toolchain import Toolchain
 
 SUITE = "trixie"
 
-# What packages are built with, and what has to be there where they are installed.
-PACKAGES = (
-    *("bindgen", "build-essential", "cargo", "clang", "debhelper", "dh-dkms", "dkms", "kmod"),
-    *("lintian", "lld", "llvm", "rustc", "systemd-standalone-sysusers"),
-)
+# The root's own; a host's may not be for it.
+ENVIRONMENT = {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
 
-ENTER = paths.ROOT / "tests/packages/enter"
+ENTER = Path(__file__).resolve().parent / "enter"
 
 
 @dataclass(frozen=True)
@@ -31,46 +28,48 @@ class Root:
 
     path: Path
 
-    def run(self, work: Path, folders: Sequence[Path], script: Path, *arguments: str) -> int:
-        """Runs a script in the root, without a network, and returns its exit code.
+    def command(self, work: Path, folders: Sequence[Path], inside: Sequence[str]) -> list[str]:
+        """Returns the command that runs another in the root, without a network.
 
-        It finds ``work`` as /work, where what it writes stays and its output goes into a log, and
-        ``folders`` where the host has them, to be read.
+        That finds ``work``, where what it writes stays, and ``folders``, to be read, where the host
+        has them; ``work`` is also /work. All else that it writes is gone afterwards.
         """
+        return [
+            *("unshare", "--mount", "--propagation=private", "--net"),
+            *("--pid", "--fork", "--kill-child"),
+            *(str(ENTER), str(self.path), str(work), *map(str, folders), "--", *inside),
+        ]
+
+    def run(self, work: Path, folders: Sequence[Path], script: Path, *arguments: str) -> int:
+        """Runs a script in the root, with its output in a log, and returns its exit code."""
+        inside = ["sh", "-c", script.read_text(), script.name, *arguments]
         with (work / f"{script.name}.log").open("w") as log:
             return command.run(
-                [
-                    *("unshare", "--mount", "--propagation=private", "--net"),
-                    *("--pid", "--fork", "--kill-child"),
-                    *(str(ENTER), str(self.path), str(work), *map(str, folders), "--"),
-                    *(script.name, script.read_text(), *arguments),
-                ],
-                env={"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"},
-                log=log,
-                what=script.name,
+                self.command(work, folders, inside), env=ENVIRONMENT, log=log, what=script.name
             )
 
 
-def root(tc: Toolchain) -> Root:
-    """Returns a root of Debian; makes it if need be."""
+def root(tc: Toolchain, packages: Sequence[str], suites: Sequence[str] = (SUITE,)) -> Root:
+    """Returns a root of Debian that has these packages; makes it if need be."""
     if os.geteuid() != 0:
         raise HostNotFit("a Debian root is for root to enter: run this by sudo, or in a container")
-    mirror = source.debian_mirror()
+    mirror = archive.find_mirror(*suites)
     if not mirror:
         raise HostNotFit(f"there is no mirror of Debian here to take a root of {SUITE} from")
-    made_from = " ".join((mirror, *PACKAGES))
+    made_from = " ".join((mirror, *suites, *packages))
     key = hashlib.sha256(made_from.encode()).hexdigest()[:12]
     final = paths.cache() / "roots" / f"{SUITE}-{key}"
     log = paths.cache() / "logs/root.log"
     log.parent.mkdir(exist_ok=True)
     with paths.locked(final.with_suffix(".lock"), "the Debian root") as lock:
         if not final.exists():
-            say(f"making a root of Debian {SUITE}, once (3 to 10 minutes; log: {log})")
+            say(f"making a root of Debian {SUITE}, once (2 to 10 minutes; log: {log})")
             with paths.atomic_dir(final) as folder, log.open("w") as output:
+                signed = f"deb [signed-by={archive.KEYRING}] {mirror}"
                 bootstrap = [
                     *(str(tc.tool("mmdebstrap")), "--variant=minbase"),
-                    *(f"--include={','.join(PACKAGES)}", SUITE, str(folder)),
-                    f"deb [signed-by={source.KEYRING}] {mirror} {SUITE} main",
+                    *(f"--include={','.join(packages)}", SUITE, str(folder)),
+                    *(f"{signed} {suite} main" for suite in suites),
                 ]
                 if command.run(bootstrap, env=tc.env(), log=output, lock=lock, what="the root"):
                     raise HostNotFit(f"{shlex.join(bootstrap)} failed:\n{tail(log)}")

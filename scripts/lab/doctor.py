@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lab import accel, kernel, modules, packages, paths, source, toolchain
+from lab import accel, kernel, modules, packages, paths, rust_headers, source, toolchain
 from lab.errors import Exit, HostNotFit
 from lab.toolchain import Survey
 
@@ -100,6 +100,13 @@ def lab_trees() -> Iterable[Path]:
 
 def check_tree(name: str, kdir: Path, survey: Survey, bad: Mark) -> Line:
     """Checks whether a module in Rust can be built for a kernel tree."""
+    if headers := rust_headers.incomplete(kdir):
+        return Line(
+            Mark.NOTE,
+            name,
+            f"{kdir} has no compiled Rust crates",
+            f"`make modules` compiles them of {headers.package} first",
+        )
     if reason := kernel.unfit(kdir):
         return Line(bad, name, reason)
     text = toolchain.built_by(kdir)

@@ -22,6 +22,7 @@ from pathlib import Path
 from lab import command, paths
 from lab import source as sources
 from lab.command import tail
+from lab.debian import Root
 from lab.errors import HostNotFit, LabError, UsageError
 from lab.report import say
 from lab.toolchain import Toolchain, built_by, env_path
@@ -69,11 +70,15 @@ class Kernel:
     # The user's own, by KDIR: the lab does not build it.
     from_user: bool = False
     clang: bool = True
+    # The Debian that has its compilers, if they are not this machine's.
+    root: Root | None = None
+    # The image that QEMU boots, if it is not the one that kbuild makes in the tree.
+    own_image: Path | None = None
 
     @property
     def image(self) -> Path:
         """The image that QEMU boots."""
-        return self.build / "arch/x86/boot/bzImage"
+        return self.own_image or self.build / "arch/x86/boot/bzImage"
 
     @property
     def vmlinux(self) -> Path:
@@ -87,8 +92,9 @@ class Kernel:
 
     def make(self, tc: Toolchain, *arguments: str) -> list[str]:
         """Returns the command that runs kbuild in this tree with the compilers it was built by."""
-        variables = [v for v in tc.make_vars() if self.clang or v != "LLVM=1"]
-        return ["make", "-C", str(self.build), *variables, *arguments]
+        config = read_config(self.build / ".config")
+        variables = [] if self.root else [v for v in tc.make_vars() if self.clang or v != "LLVM=1"]
+        return ["make", "-C", str(self.build), *variables, *cc_var(config), *arguments]
 
 
 def ensure(lane: str, tc: Toolchain) -> Kernel:
@@ -160,12 +166,24 @@ def unfit(kdir: Path) -> str | None:
         return f"the kernel of {kdir} has no loadable modules (CONFIG_MODULES); {WAYS_OUT}"
     if config.get("CONFIG_RUST") != "y":
         return f"the kernel of {kdir} was configured without CONFIG_RUST; {WAYS_OUT}"
-    if not (kdir / "rust/libkernel.rmeta").exists():
+    if lacks_crates(kdir):
         return (
             f"{kdir} lacks rust/*.rmeta, the compiled Rust crates of the kernel, as packages of"
-            f" headers do; rustc would fail with E0463; {WAYS_OUT}"
+            f" headers do; rustc would fail with E0463; `make rust-headers"
+            f" KSRC=...` compiles them of the kernel's own source; {WAYS_OUT}"
         )
     return None
+
+
+def lacks_crates(kdir: Path) -> bool:
+    """Says whether a tree is without the compiled Rust crates of its kernel."""
+    return not (kdir / "rust/libkernel.rmeta").exists()
+
+
+def cc_var(config: Mapping[str, str]) -> list[str]:
+    """Returns kbuild's variable for the gcc that built a kernel, if it has a name of its own."""
+    name = config.get("CONFIG_CC_VERSION_TEXT", "").strip('"').partition(" ")[0]
+    return [f"CC={name}"] if config.get("CONFIG_CC_IS_GCC") == "y" and name != "gcc" else []
 
 
 def other_rustc(kdir: Path, rustc_version: str) -> str | None:

@@ -150,6 +150,8 @@ def _build(
         make = kernel.make(
             tc, f"-j{len(os.sched_getaffinity(0))}", f"M={links}", f"MO={out}", *flags, target
         )
+        if kernel.root:
+            make = kernel.root.command(home, (folder, kernel.src, kernel.build), make)
         with log.open("w") as output:
             code = command.run(make, env=tc.env(), log=output, lock=lock)
         if code:

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from lab import kernel, module, paths, toolchain
+from lab import kernel, module, paths, rust_headers, toolchain
 from lab.errors import Exit, HostNotFit
 
 
@@ -33,7 +33,7 @@ def find_tools(kdir: Path, *more: str) -> toolchain.Toolchain:
 def main(argv: list[str]) -> int:
     """Builds the module in the source tree, as people who build modules expect."""
     argparse.ArgumentParser(prog="make modules", description=__doc__).parse_args(argv)
-    kdir = user_tree()
+    kdir = rust_headers.complete(user_tree())
     tc = find_tools(kdir)
     module.refuse_awkward_paths(paths.ROOT)
     command = [
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
         "-C",
         str(kdir),
         *tc.make_vars(),
+        *kernel.cc_var(kernel.read_config(kdir / ".config")),
         f"M={paths.ROOT}",
         f"-j{len(os.sched_getaffinity(0))}",
         "modules",

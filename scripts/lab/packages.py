@@ -32,9 +32,10 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "libc": ("links the guest's programs statically", ("libc6-dev", "gcc")),
     "libc-32": ("links the guest's 32-bit programs", ("gcc-multilib",)),
     "libelf": ("objtool reads object files with it", ("libelf-dev",)),
+    "libssl": ("builds the kernel's program that signs modules", ("libssl-dev",)),
     "llvm": ("compiles and links the kernel; KASAN with Rust needs clang", ()),
     "make": ("builds the kernel", ("make",)),
-    "mmdebstrap": ("makes the Debian root that packages are tested in", ("mmdebstrap",)),
+    "mmdebstrap": ("makes the Debian roots that are worked in", ("mmdebstrap",)),
     "perl": ("runs scripts of the kernel tree", ("perl",)),
     "qemu": ("boots the kernel", ("qemu-system-x86",)),
     "rust-src": ("the kernel builds Rust's core library itself", ()),
@@ -85,6 +86,20 @@ def install(
     with paths.locked(paths.cache() / "apt.lock", "installing packages"):
         _run_apt(*chosen)
     return shown
+
+
+def install_one(package: str, reason: str) -> None:
+    """Installs a package that no tool stands for, in this version if it has one: ``name=version``.
+
+    Says so first; or says what is to be done, if it may not.
+    """
+    command = ("install", "--yes", "--no-install-recommends", package)
+    if not may_install():
+        raise HostNotFit(f"{package} is missing ({reason}). Install it:\n    "
+                         f"{shlex.join(_apt(*command))}")  # fmt: skip
+    say(f"installing {package} ({reason}):\n    {shlex.join(_apt(*command))}")
+    with paths.locked(paths.cache() / "apt.lock", "installing packages"):
+        _run_apt(*command)
 
 
 def _apt(*arguments: str) -> list[str]:

@@ -25,6 +25,12 @@ from lab.toolchain import Toolchain
 
 SUITE = "packages"
 
+# What packages are built with, and what has to be there where they are installed.
+PACKAGES = (
+    *("bindgen", "build-essential", "cargo", "clang", "debhelper", "dh-dkms", "dkms", "kmod"),
+    *("lintian", "lld", "llvm", "rustc", "systemd-standalone-sysusers"),
+)
+
 SCRIPTS = paths.ROOT / "tests/packages"
 
 REQUIREMENTS = paths.ROOT / "scripts/requirements-sbom.txt"
@@ -82,8 +88,8 @@ def main(argv: list[str]) -> int:
     """Runs the tests; one that needs what another has built comes after it."""
     argparse.ArgumentParser(prog="make test-packages", description=__doc__).parse_args(argv)
     release.refuse_dirty()
-    tc = toolchain.find(lane="plain", want={"kernel", "tools", "packages", "lab-tests"})
-    root = debian.root(tc)
+    tc = toolchain.find(lane="plain", want={"kernel", "tools", "root", "lab-tests"})
+    root = debian.root(tc, PACKAGES)
     plain = kernel.ensure("plain", tc)
     log = logs.new("packages")
     results = Results()

@@ -60,11 +60,13 @@ class Machine:
     arguments: tuple[str, ...] = ()
     # Let a nanosecond of the guest's time pass with each instruction, on one CPU, under TCG.
     icount: bool = False
+    # What emulates the CPUs under TCG: a thread for each ("multi"), or one ("single").
+    threads: str = "multi"
 
     def command(self, initramfs: str, ends: Mapping[str, socket.socket]) -> list[str]:
         """Returns QEMU's command line. It inherits its ends of the ports, by their names."""
         # Two CPUs under TCG are two threads of the host: races between them are real.
-        accel = "tcg,thread=multi" if self.accel == "tcg" else self.accel
+        accel = f"tcg,thread={self.threads}" if self.accel == "tcg" else self.accel
         cpu, cpus = "host" if self.accel == "kvm" else TCG_CPU, self.cpus
         arguments = self.arguments
         if self.icount:

@@ -6,28 +6,59 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from lab import paths
-from lab.errors import HostNotFit
+from lab import archive, paths
+from lab.errors import HostNotFit, UsageError
 from lab.report import say
 
-# The kernel that the lab is made for.
-SERIES = "7.3"
-VERSION = "7.3.4"
-
-# Debian's package of it, the version that was tested, and where it is.
-PACKAGE = f"linux-source-{SERIES}"
-PINNED = "7.3.4-1~bpo13+1"
+# Debian's packages of the kernels are here.
 SUITE = "trixie-backports"
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of kernels, and of it the one that was tested."""
+
+    name: str
+    version: str
+    # Debian's version of its package.
+    pinned: str
+
+    @property
+    def package(self) -> str:
+        """Debian's package of the source."""
+        return f"linux-source-{self.name}"
+
+    @property
+    def tarball(self) -> str:
+        """Where kernel.org has it."""
+        major = self.name.partition(".")[0]
+        return f"https://cdn.kernel.org/pub/linux/kernel/v{major}.x/linux-{self.version}.tar.xz"
+
+
+# The first is the one that the lab is made for.
+SERIES: Mapping[str, Series] = {
+    each.name: each
+    for each in (
+        Series("7.3", "7.3.4", "7.3.4-1~bpo13+1"),
+        Series("7.2", "7.2.12", "7.2.12-1~bpo13+1"),
+    )
+}
 
 # An unpacked source, and the package that it is unpacked from.
 ROOM = 2 << 30
 
-TARBALL = f"https://cdn.kernel.org/pub/linux/kernel/v7.x/linux-{VERSION}.tar.xz"
+
+def series() -> Series:
+    """Returns the series that KERNEL= asks for."""
+    name = os.environ.get("KERNEL") or next(iter(SERIES))
+    if name not in SERIES:
+        raise UsageError(f"KERNEL={name}: the lab knows {' and '.join(SERIES)}")
+    return SERIES[name]
 
 
 @dataclass(frozen=True)
@@ -47,9 +78,8 @@ def ensure() -> Source:
         return from_ksrc(Path(ksrc))
     home = paths.cache() / "source"
     with paths.locked(home / "lock", "the kernel source"):
-        if there := _kept(home):
-            return there
-        return _from_debian(home) or _from_tarball(home)
+        wanted = series()
+        return _kept(home, wanted) or _from_debian(home, wanted) or _from_tarball(home, wanted)
 
 
 def from_ksrc(path: Path) -> Source:
@@ -81,136 +111,68 @@ def tree_version(tree: Path) -> str:
     return ".".join(part for part in number if part) + parts.get("EXTRAVERSION", "")
 
 
-def _kept(home: Path) -> Source | None:
+def _kept(home: Path, wanted: Series) -> Source | None:
     """Returns a source that an earlier run unpacked: the pinned one, else the newest."""
-    found = [*home.glob(f"debian-{SERIES}.*"), *home.glob(f"kernel.org-{SERIES}.*")]
+    found = [*home.glob(f"debian-{wanted.name}.*"), *home.glob(f"kernel.org-{wanted.name}.*")]
     if not found:
         return None
-    best = max(found, key=lambda path: (path.name == f"debian-{PINNED}", path.stat().st_mtime))
+    pinned = f"debian-{wanted.pinned}"
+    best = max(found, key=lambda path: (path.name == pinned, path.stat().st_mtime))
     return Source(best, tree_version(best), identity=best.name)
 
 
-def _from_debian(home: Path) -> Source | None:
-    """Fetches Debian's package by an apt configuration of our own; None where there is no Debian.
-
-    The machine's own configuration stays as it is. Debian's signatures vouch for the source.
-    """
-    mirror = debian_mirror()
-    if not mirror:
+def _from_debian(home: Path, wanted: Series) -> Source | None:
+    """Fetches Debian's package; None where there is no Debian, or it has none."""
+    package = wanted.package
+    debian = archive.read(SUITE, home / "apt")
+    if not debian or not (version := debian.choose(package, wanted.pinned)):
         return None
-    apt = home / "apt"
-    shutil.rmtree(apt, ignore_errors=True)
-    for part in ("lists/partial", "cache/archives/partial"):
-        (apt / part).mkdir(parents=True)
-    (apt / "lab.sources").write_text(
-        f"Types: deb\nURIs: {mirror}\nSuites: {SUITE}\nComponents: main\nSigned-By: {KEYRING}\n"
-    )
-    options = [
-        f"-oDir::Etc::SourceList={apt}/lab.sources",
-        "-oDir::Etc::SourceParts=/dev/null",
-        f"-oDir::State::Lists={apt}/lists",
-        f"-oDir::Cache={apt}/cache",
-        # Root's apt would drop to a user that cannot write below a home folder.
-        "-oAPT::Sandbox::User=root",
-        "-oAcquire::Languages=none",
-        "-oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-    ]
-    say(f"fetching {PACKAGE} of Debian's {SUITE} (160 MB)")
-    update = _run(["apt-get", *options, "-qq", "update"])
-    if update.returncode:
-        say(f"the Debian mirror of this machine does not have {SUITE}:\n{update.stderr.strip()}")
-        return None
-    madison = _run(["apt-cache", *options, "madison", PACKAGE]).stdout
-    versions = re.findall(rf"^\s*{re.escape(PACKAGE)} \| (\S+) \|", madison, re.MULTILINE)
-    if not versions:
-        say(f"Debian's {SUITE} has no {PACKAGE} any more")
-        return None
-    # apt-cache lists the newest first.
-    version = PINNED if PINNED in versions else versions[0]
-    if version != PINNED:
-        say(f"{PACKAGE} {PINNED}, which was tested, is gone from the mirror; taking {version}")
-    download = subprocess.run(
-        ["apt-get", *options, "-qq", "download", f"{PACKAGE}={version}"],
-        cwd=apt,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    archive = next(apt.glob("*.deb"), None)
-    if download.returncode or not archive:
-        raise HostNotFit(f"{PACKAGE} could not be downloaded:\n{download.stderr.strip()}")
+    say(f"fetching {package} of Debian's {SUITE} (160 MB)")
+    deb = debian.download(package, version)
     say("unpacking it")
     final = home / f"debian-{version}"
     with paths.atomic_dir(final) as folder:
         _pipe(
-            ["dpkg-deb", "--fsys-tarfile", str(archive)],
-            ["tar", "-xO", f"./usr/src/{PACKAGE}.tar.xz"],
+            ["dpkg-deb", "--fsys-tarfile", str(deb)],
+            ["tar", "-xO", f"./usr/src/{package}.tar.xz"],
             ["tar", "-xJ", "--strip-components=1", "-C", str(folder)],
         )
-    shutil.rmtree(apt)
+    shutil.rmtree(debian.folder)
     return Source(final, tree_version(final), identity=final.name)
 
 
-def debian_mirror() -> str:
-    """Returns the Debian mirror that this machine's apt uses; empty on other systems."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb") or not KEYRING.exists():
-        return ""
-    try:
-        system = Path("/etc/os-release").read_text()
-    except OSError:
-        return ""
-    if not re.search(r"^ID=debian$", system, re.MULTILINE):
-        return ""
-    codename = re.search(r"^VERSION_CODENAME=(\w+)$", system, re.MULTILINE)
-    listing = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
-    return pick_mirror(listing.stdout, codename.group(1) if codename else "")
-
-
-def pick_mirror(listing: str, codename: str) -> str:
-    """Returns the mirror of Debian's main archive in apt's list of what it knows.
-
-    The archive is known by the release it has: third parties and the security archive have others.
-    """
-    releases = {codename, "stable", "oldstable", "testing", "unstable", "sid", SUITE}
-    for line in listing.splitlines():
-        match line.split():
-            case [uri, release, "main"] if release in releases:
-                return uri
-    return ""
-
-
-def _from_tarball(home: Path) -> Source:
+def _from_tarball(home: Path, wanted: Series) -> Source:
     """Fetches kernel.org's tarball, whose checksum the user vouches for."""
     checksum = os.environ.get("KSRC_SHA256", "").lower()
     if not re.fullmatch(r"[0-9a-f]{64}", checksum):
         raise HostNotFit(
-            f"Linux {SERIES} is not to be had as a Debian package here. Give an unpacked source as"
-            f" KSRC=DIR, or the checksum of {TARBALL}, from sha256sums.asc beside it, as"
-            " KSRC_SHA256=..., and the lab fetches it"
+            f"Linux {wanted.name} is not to be had as a Debian package here. Give an unpacked"
+            f" source as KSRC=DIR, or the checksum of {wanted.tarball}, from sha256sums.asc beside"
+            " it, as KSRC_SHA256=..., and the lab fetches it"
         )
-    say(f"fetching {TARBALL}")
+    say(f"fetching {wanted.tarball}")
     tarball = home / "linux.tar.xz.part"
     digest = sha256()
     try:
-        with urllib.request.urlopen(TARBALL, timeout=60) as answer, tarball.open("wb") as file:
+        with (
+            urllib.request.urlopen(wanted.tarball, timeout=60) as answer,
+            tarball.open("wb") as file,
+        ):
             while chunk := answer.read(1 << 20):
                 digest.update(chunk)
                 file.write(chunk)
         if digest.hexdigest() != checksum:
-            raise HostNotFit(f"{TARBALL} has the checksum {digest.hexdigest()}, not {checksum}")
-        final = home / f"kernel.org-{VERSION}-{checksum[:12]}"
+            raise HostNotFit(
+                f"{wanted.tarball} has the checksum {digest.hexdigest()}, not {checksum}"
+            )
+        final = home / f"kernel.org-{wanted.version}-{checksum[:12]}"
         with paths.atomic_dir(final) as folder:
             _pipe(["tar", "-xJf", str(tarball), "--strip-components=1", "-C", str(folder)])
     except OSError as error:
-        raise HostNotFit(f"{TARBALL} could not be fetched: {error}") from error
+        raise HostNotFit(f"{wanted.tarball} could not be fetched: {error}") from error
     finally:
         tarball.unlink(missing_ok=True)
     return Source(final, tree_version(final), identity=final.name)
-
-
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    env = {**os.environ, "LC_ALL": "C.UTF-8"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def _pipe(*commands: list[str]) -> None:

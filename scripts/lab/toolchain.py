@@ -52,6 +52,9 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Configure and build a kernel and the module.
     "kernel": ("rustc", "rust-src", "bindgen", "llvm", "bc", "bison", "flex", "libelf", "make",
                "perl", "tar", "xz"),
+    # Compile the Rust crates of a distribution's kernel.
+    "rust-headers": ("rustc", "rust-src", "bindgen", "bc", "bison", "flex", "libelf", "libssl",
+                     "make", "perl", "tar", "xz"),
     # Build the module for a kernel that is there; the second, if clang built that.
     "module": ("rustc", "bindgen", "make"),
     "clang": ("llvm",),
@@ -66,7 +69,7 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Build ringctl for this machine.
     "tools": ("rustc", "cargo", "certificates", "libc"),
     # Make a Debian root.
-    "packages": ("mmdebstrap",),
+    "root": ("mmdebstrap",),
     # Run the tests of the ring's core on the host, also under the sanitizers.
     "host-tests": ("rustc", "cargo", "certificates", "llvm", "sanitizers"),
     # Compile the header that programs include.
@@ -87,7 +90,7 @@ SCRUBBED = re.compile(
     r"|NM|STRIP|OBJCOPY|OBJDUMP|READELF|BINDGEN|RUSTDOC|RUSTFMT|CLIPPY(_DRIVER|_CONF_DIR)?|PAHOLE"
     r"|INSTALL_\w+|M|MO|O|V|W|C|CF|CHECK|CPPFLAGS|CXXFLAGS|CARGO_(BUILD|TARGET|PROFILE)_\w+"
     r"|CARGO_ENCODED_RUSTFLAGS|RUSTC_\w+|RUSTUP_TOOLCHAIN|LIBCLANG_PATH|BINDGEN_EXTRA_CLANG_ARGS"
-    r"|LANE|ONLY|CMD|EXTRA|ACCEL|KDIR|KSRC|KSRC_SHA256|NO_INSTALL|LC_\w+|LANG|LANGUAGE"
+    r"|LANE|ONLY|CMD|EXTRA|ACCEL|KDIR|KERNEL|KSRC|KSRC_SHA256|NO_INSTALL|LC_\w+|LANG|LANGUAGE"
     r"|DESTDIR|PREFIX"
 )
 
@@ -413,6 +416,7 @@ PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
     "certificates": lambda _: _certificates(),
     "libc": Survey.libc,
     "libc-32": lambda survey: survey.libc("-m32"),
+    "libssl": lambda _: _header("openssl/ssl.h"),
     "libelf": lambda _: _header("gelf.h"),
     "llvm": Survey.llvm,
     "qemu": lambda _: _which("qemu-system-x86_64"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian, packaging, source
+from lab import archive, debian, packaging
 from lab.errors import HostNotFit
 from lab.toolchain import Toolchain
 
@@ -24,11 +24,11 @@ def test_a_program_of_the_host_is_brought_with_its_libraries_but_for_libc(tmp_pa
 def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(HostNotFit, match="sudo"):
-        debian.root(Toolchain({}))
+        debian.root(Toolchain({}), ["make"])
 
 
 def test_elsewhere_than_on_debian_there_is_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(source, "debian_mirror", lambda: "")
+    monkeypatch.setattr(archive, "find_mirror", lambda *_: "")
     with pytest.raises(HostNotFit, match="no mirror"):
-        debian.root(Toolchain({}))
+        debian.root(Toolchain({}), ["make"])

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import source
+from lab import archive, source
 from lab.errors import HostNotFit
+
+PINNED, VERSION = source.SERIES["7.3"].pinned, source.SERIES["7.3"].version
 
 MAKEFILE = "# SPDX-License-Identifier: GPL-2.0\nVERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n"
 
@@ -18,9 +20,9 @@ MAKEFILE = "# SPDX-License-Identifier: GPL-2.0\nVERSION = 7\nPATCHLEVEL = 3\nSUB
 def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts the cache elsewhere, and takes the user's sources and Debian away."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("KSRC", "KSRC_SHA256"):
+    for name in ("KSRC", "KSRC_SHA256", "KERNEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(source, "debian_mirror", lambda: "")
+    monkeypatch.setattr(archive, "find_mirror", lambda *_: "")
 
 
 def tree(path: Path, text: str = MAKEFILE) -> Path:
@@ -69,9 +71,9 @@ def test_the_users_source_has_to_be_clean(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_pinned_source_is_kept_before_others(tmp_path: Path) -> None:
     home = tmp_path / "cache/ringdev/source"
-    for name in ("debian-7.3.9-1~bpo13+1", f"debian-{source.PINNED}", "kernel.org-7.3.4-abc"):
+    for name in ("debian-7.3.9-1~bpo13+1", f"debian-{PINNED}", "kernel.org-7.3.4-abc"):
         tree(home / name)
-    assert source.ensure().path.name == f"debian-{source.PINNED}"
+    assert source.ensure().path.name == f"debian-{PINNED}"
 
 
 MIRROR = """\
@@ -93,17 +95,17 @@ http://mirror/debian/ bookworm main
     ],
 )
 def test_the_mirror_is_that_of_the_main_archive(listing: str, mirror: str) -> None:
-    assert source.pick_mirror(listing, "bookworm") == mirror
+    assert archive.pick_mirror(listing, "bookworm") == mirror
 
 
 @pytest.fixture
 def tarball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A tarball where the lab looks for kernel.org's."""
     with tarfile.open(tmp_path / "linux.tar.xz", "w:xz") as archive:
-        entry = tarfile.TarInfo(f"linux-{source.VERSION}/Makefile")
+        entry = tarfile.TarInfo(f"linux-{VERSION}/Makefile")
         entry.size = len(MAKEFILE)
         archive.addfile(entry, io.BytesIO(MAKEFILE.encode()))
-    monkeypatch.setattr(source, "TARBALL", (tmp_path / "linux.tar.xz").as_uri())
+    monkeypatch.setattr(source.Series, "tarball", (tmp_path / "linux.tar.xz").as_uri())
     return (tmp_path / "linux.tar.xz").read_bytes()
 
 
@@ -119,7 +121,7 @@ def test_a_tarball_is_fetched_once(tarball: bytes, monkeypatch: pytest.MonkeyPat
     assert found.version == "7.3.4"
     assert not found.from_user
     monkeypatch.delenv("KSRC_SHA256")
-    monkeypatch.setattr(source, "TARBALL", "file:///nonexistent")
+    monkeypatch.setattr(source.Series, "tarball", "file:///nonexistent")
     assert source.ensure() == found
 
 
