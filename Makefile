@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := modules
 .PHONY: help modules ringctl install uninstall run test test-packages selftest bench lint abi doctor
-.PHONY: debug gdb rust-headers rust-analyzer release clean distclean
+.PHONY: debug gdb sign rust-headers rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -61,6 +61,9 @@ debug: ## boot a guest that waits for gdb
 gdb: ## gdb for that guest, with the symbols of kernel and module
 	@$(LAB) gdb
 
+sign: ## sign ringdev.ko with the key of a machine's owner, for Secure Boot
+	@$(LAB) sign
+
 rust-headers: ## compile what a distribution's headers lack for modules in Rust
 	@$(LAB) rust-headers
 
@@ -87,6 +90,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KERNEL=7.3        the series of the kernels that the lab takes
+#  KEY=FILE CERT=... sign: the key, and its certificate in DER
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built
 #  PREFIX=DIR        install, uninstall: for all but the module; /usr/local if not given

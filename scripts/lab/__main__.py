@@ -27,6 +27,7 @@ VERBS = {
     "rust-headers": "rust_headers",
     "rust-analyzer": "rust_analyzer",
     "selftest": "selftest",
+    "sign": "sign",
     "test": "test",
     "test-packages": "packaging",
     "uninstall": "uninstall",
