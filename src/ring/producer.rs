@@ -317,7 +317,9 @@ impl Slot<'_> {
             sequence: written.records,
             timestamp,
         };
-        header.store(words, room.span.position);
+        let position = room.span.position;
+        header.store(words, position);
+        Header::clear_padding(words, position.wrapping_add(Header::SIZE as u64), length);
         written.records = written.records.wrapping_add(1);
         written.bytes = written.bytes.wrapping_add(u64::from(length));
         room.advance(Header::stored(length))
@@ -549,6 +551,26 @@ mod tests {
         assert_eq!(producer.newest(), place(136, 1));
         assert_eq!(producer.written().records, 1);
         assert_eq!(producer.written().bytes, 100);
+        Ok(())
+    }
+
+    #[test]
+    fn record_is_padded_with_zeros() -> Result<(), ()> {
+        let payload = ALIGNED.wrapping_add(Header::SIZE as u64);
+        for length in 1..=17 {
+            // All ones, which is what a payload is that nobody has filled.
+            let ring = records(Full::Block)?;
+            let producer = &mut ring.writer().producer;
+            let slot = producer.reserve_record(&ring.positions, length).ok_or(())?;
+            let _ = slot.publish(&ring, 7);
+            let words = ring.load_all::<4>(payload);
+            let bytes = words.map(u64::to_ne_bytes);
+            let end = Header::stored(length) as usize - Header::SIZE;
+            for (index, byte) in bytes.as_flattened().iter().enumerate() {
+                let padding = (length as usize..end).contains(&index);
+                assert_eq!(*byte, if padding { 0 } else { 0xff });
+            }
+        }
         Ok(())
     }
 

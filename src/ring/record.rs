@@ -87,6 +87,19 @@ impl Header {
         );
     }
 
+    /// Clears what is between a payload of `length` bytes at `position` and the next header: readers
+    /// of a batch get it as well.
+    #[inline]
+    pub(super) fn clear_padding(words: &impl Words, position: u64, length: u32) {
+        let odd = length % Self::ALIGN as u32;
+        if odd != 0 {
+            let last = position.wrapping_add(u64::from(length - odd));
+            // In the order of memory the first bytes of a word are the low ones of `to_le`.
+            let keep = (1 << (8 * odd)) - 1;
+            words.store(last, u64::from_le(words.load(last).to_le() & keep));
+        }
+    }
+
     /// The header as bytes, with `lost` records before it.
     pub(crate) fn to_bytes(self, lost: u64) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];

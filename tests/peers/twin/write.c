@@ -213,6 +213,8 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
 			WRITE_ONCE(header->sequence, producer->records);
 			WRITE_ONCE(header->timestamp_ns, ktime_get_ns());
 			WRITE_ONCE(header->lost, 0);
+			/* Readers of a batch get what is before the next header. */
+			memset((u8 *)(header + 1) + len, 0, bytes - sizeof(*header) - len);
 			producer->records++;
 			producer->bytes += len;
 			before = producer_publish(ring, bytes);

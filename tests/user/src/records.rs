@@ -41,6 +41,7 @@ pub const TESTS: &[Test] = &[
     test!(fionread_is_what_the_next_read_needs),
     test!(headers_tell_length_sequence_and_time),
     test!(headers_come_with_as_many_records_as_fit),
+    test!(headers_do_not_show_what_was_there_before),
     test!(headers_with_too_little_room_are_emsgsize),
     test!(headers_never_wait_for_more),
     test!(headers_are_of_one_endpoint),
@@ -418,18 +419,36 @@ fn headers_come_with_as_many_records_as_fit() {
         let padded: usize = records.iter().map(|record| stored(record.1.len())).sum();
         let last = records[count - 1].1.len();
         assert_eq!(bytes.len(), padded - stored(last) + Header::SIZE + last);
-        // What pads them is not what lay there before.
-        let first = records[0].1.len();
-        assert!(
-            bytes[Header::SIZE + first..stored(first).min(bytes.len())]
-                .iter()
-                .all(|b| *b == 0)
-        );
     }
     assert_eq!(ring.available(), 0);
     assert_eq!(ring.cursor().records_out, 5);
     let payload: usize = lengths.into_iter().sum();
     assert_eq!(ring.cursor().bytes_out, payload as u64);
+}
+
+fn headers_do_not_show_what_was_there_before() {
+    let (_, ring) = small();
+    ring.set_headers(true);
+    let pages = Pages::map(2);
+    pages.put(0, &[0xff; 4096]);
+    pages.protect(1, 1, nix::sys::mman::ProtFlags::PROT_NONE);
+    for length in 1..16 {
+        // Ones everywhere, of records that were read, and of one that was never written.
+        for _ in 0..4 {
+            ring.put(&[0xff; LONGEST - Header::SIZE]);
+            ring.take(SMALL).expect("read");
+        }
+        assert_eq!(
+            ring.write_from(pages.span(4096 - 512, 900)),
+            Err(Errno::EFAULT)
+        );
+        ring.put(&vec![1; length]);
+        ring.put(b"next");
+        let bytes = ring.take(SMALL).expect("read");
+        let padding = &bytes[Header::SIZE + length..stored(length)];
+        assert!(padding.iter().all(|byte| *byte == 0), "{length}: {padding:?}");
+        assert_eq!(abi::records(&bytes)[1].1, b"next");
+    }
 }
 
 // errno: read EMSGSIZE
