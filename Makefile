@@ -89,7 +89,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  SWITCHES=1        bench: the ring without each decision of its design as well
 #  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
-#  KERNEL=7.3        the series of the kernels that the lab takes
+#  KERNEL=7.2|7.3    the series of the lab's kernels, also of the stock lane's; 7.3 if not given
 #  KEY=FILE CERT=... sign: the key, and its certificate in DER
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built

@@ -19,6 +19,7 @@ use crate::{
     report,
     ring::Framing,
     staging::{
+        compat::FIONREAD,
         fasync::FasyncCall,
         file::{
             Access,
@@ -40,7 +41,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    bindings,
     ffi::c_int,
     prelude::*,
     seq_file::SeqFile,
@@ -194,7 +194,7 @@ impl FileOperations for Endpoint {
     fn ioctl(this: &Self, command: u32, argument: usize) -> Result<isize> {
         let argument = UserPtr::from_addr(argument);
         match command {
-            bindings::FIONREAD => this.store_next_read(argument)?,
+            FIONREAD => this.store_next_read(argument)?,
             uapi::RINGDEV_IOC_INFO => {
                 let asked: uapi::ringdev_info = uapi::take(argument)?;
                 abi::known_flags(asked.flags, 0)?;

@@ -4,20 +4,20 @@
 //!
 //! `tests/core` has another file of this name, with the host's atomics and a model checker's.
 
-use crate::ring::Site;
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    },
-    barrier::{
+use crate::{
+    ring::Site,
+    staging::compat::{
         smp_mb,
         Full,
         Read,
         Write, //
-    },
+    }, //
+};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
 };
 
 /// A free-running position that one side stores and all may load.

@@ -23,6 +23,10 @@ use crate::{
             Region,
             Registration, //
         },
+        compat::{
+            EDQUOT,
+            ENODATA, //
+        },
         credentials::{
             self,
             Kgid, //

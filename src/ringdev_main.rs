@@ -36,6 +36,11 @@ use crate::{
     },
     staging::{
         chardev::Region,
+        compat::{
+            flag,
+            value,
+            with_flag, //
+        },
         credentials::{
             kuid_from_current_ns,
             Kgid, //
@@ -47,35 +52,40 @@ use crate::{
     }, //
 };
 
-module! {
-    type: Ringdev,
-    name: "ringdev",
-    authors: ["The ringdev developers"],
-    description: "Named ring buffers under /dev/ring",
-    license: "GPL",
-    params: {
-        default_ring: bool {
-            default: true,
-            description: "Create /dev/ring/0 (default: 1)",
-        },
-        capacity: u64 {
-            default: 262144,
-            description: "Bytes in /dev/ring/0, a power of two up to max_capacity (262144)",
-        },
-        max_capacity: u64 {
-            default: 1073741824,
-            description: "The most bytes that a ring may have (default and at most: 1073741824)",
-        },
-        max_rings: u32 {
-            default: 4096,
-            description: "How many rings there may be, from 1 to 65536 (default: 4096)",
-        },
-        max_user_bytes: u64 {
-            default: 67108864,
-            description: "The most bytes that a user's rings may have together (default: 67108864)",
-        },
-    },
+macro_rules! declare {
+    ($flag:ident, $set:tt) => {
+        module! {
+            type: Ringdev,
+            name: "ringdev",
+            authors: ["The ringdev developers"],
+            description: "Named ring buffers under /dev/ring",
+            license: "GPL",
+            params: {
+                default_ring: $flag {
+                    default: $set,
+                    description: "Create /dev/ring/0 (default: 1)",
+                },
+                capacity: u64 {
+                    default: 262144,
+                    description: "Bytes in /dev/ring/0, a power of two up to max_capacity (262144)",
+                },
+                max_capacity: u64 {
+                    default: 1073741824,
+                    description: "The most bytes that a ring may have (default and at most: 1073741824)",
+                },
+                max_rings: u32 {
+                    default: 4096,
+                    description: "How many rings there may be, from 1 to 65536 (default: 4096)",
+                },
+                max_user_bytes: u64 {
+                    default: 67108864,
+                    description: "The most bytes that a user's rings may have together (default: 67108864)",
+                },
+            },
+        }
+    };
 }
+with_flag!(declare);
 
 /// The module, while it is loaded.
 struct Ringdev {
@@ -87,8 +97,8 @@ struct Ringdev {
 impl kernel::Module for Ringdev {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let page_size = PAGE_SIZE as u64;
-        let max_capacity = module_parameters::max_capacity.value();
-        let max_rings = module_parameters::max_rings.value();
+        let max_capacity = value(&module_parameters::max_capacity);
+        let max_rings = value(&module_parameters::max_rings);
 
         if max_capacity < Capacity::min(page_size) || max_capacity > Capacity::MAX {
             pr_err!(
@@ -103,8 +113,12 @@ impl kernel::Module for Ringdev {
             pr_err!("max_rings={}: must be from 1 to {}\n", max_rings, MAX_RINGS);
             return Err(EINVAL);
         }
-        let default_ring = if module_parameters::default_ring.value() {
-            let bytes = module_parameters::capacity.value();
+        let Some(default_ring) = flag(&module_parameters::default_ring) else {
+            pr_err!("default_ring: must be 0 or 1\n");
+            return Err(EINVAL);
+        };
+        let default_ring = if default_ring {
+            let bytes = value(&module_parameters::capacity);
             let Ok(capacity) = abi::capacity(bytes, max_capacity) else {
                 pr_err!(
                     "capacity={}: must be a power of two from {} to {}\n",
@@ -122,7 +136,7 @@ impl kernel::Module for Ringdev {
         let region = Arc::pin_init(Region::new(c_str!("ring"), max_rings), GFP_KERNEL)?;
         let limits = Limits {
             max_capacity,
-            max_user_bytes: module_parameters::max_user_bytes.value(),
+            max_user_bytes: value(&module_parameters::max_user_bytes),
         };
         let registry = Registry::new(region, limits)?;
         let node = Options {

@@ -58,6 +58,10 @@ use crate::{
         Written, //
     },
     staging::{
+        compat::{
+            ENODATA,
+            ESHUTDOWN, //
+        },
         fasync::Band,
         file::Access,
         mirror::Mirror,

@@ -21,6 +21,7 @@ use crate::{
         View, //
     },
     staging::{
+        compat::ESHUTDOWN,
         file::Waiting,
         trace,
         transfer::{

@@ -20,6 +20,7 @@ use crate::{
     },
     staging::{
         clock,
+        compat::ENOBUFS,
         file::Waiting,
         signal,
         trace,

@@ -12,6 +12,7 @@
 //! [`include/linux/device.h`](srctree/include/linux/device.h)
 
 use super::{
+    compat,
     credentials::Kgid,
     file::{
         FileOperations,
@@ -43,8 +44,7 @@ use kernel::{
         Arc, //
     },
     task::Kuid,
-    types::Opaque,
-    ModuleMetadata, //
+    types::Opaque, //
 };
 
 /// A registered class of devices.
@@ -323,7 +323,7 @@ impl<T: FileOperations> Device<T> {
                 // while there is the module, their owner.
                 cdev <- Opaque::ffi_init(|slot: *mut bindings::cdev| unsafe {
                     bindings::cdev_init(slot, Self::OPERATIONS);
-                    (*slot).owner = T::OwnerModule::THIS_MODULE.as_ptr();
+                    (*slot).owner = compat::owner::<T::OwnerModule>();
                 }),
                 mode: node.mode,
                 uid: node.uid,

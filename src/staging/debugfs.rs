@@ -22,6 +22,8 @@ use kernel::{
 };
 
 #[cfg(CONFIG_DEBUG_FS)]
+use super::compat;
+#[cfg(CONFIG_DEBUG_FS)]
 use core::{
     marker::PhantomData,
     ptr, //
@@ -149,7 +151,7 @@ struct Operations<T>(PhantomData<T>);
 #[cfg(CONFIG_DEBUG_FS)]
 impl<T: Show> Operations<T> {
     const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        owner: T::OwnerModule::THIS_MODULE.as_ptr(),
+        owner: compat::owner::<T::OwnerModule>(),
         open: Some(Self::open),
         read: Some(bindings::seq_read),
         llseek: Some(bindings::seq_lseek),

@@ -6,6 +6,10 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+use super::compat::{
+    smp_mb,
+    Full, //
+};
 use core::{
     marker::PhantomData,
     ptr, //
@@ -15,10 +19,6 @@ use kernel::{
     error::to_result,
     ffi::c_int,
     prelude::*,
-    sync::barrier::{
-        smp_mb,
-        Full, //
-    },
     types::Opaque, //
 };
 

@@ -9,6 +9,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
+    compat,
     fasync::FasyncCall,
     poll::{
         Events,
@@ -200,7 +201,7 @@ impl<T: FileOperations> Vtable<T> {
     /// files without.
     pub(super) const fn table(open: OpenOperation) -> bindings::file_operations {
         let mut table: bindings::file_operations = pin_init::zeroed();
-        table.owner = T::OwnerModule::THIS_MODULE.as_ptr();
+        table.owner = compat::owner::<T::OwnerModule>();
         table.open = Some(open);
         table.release = Some(Self::release);
         if T::HAS_READ {

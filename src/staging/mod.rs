@@ -9,6 +9,7 @@
 //! |---------------|-------------------------------------------------------------------------|
 //! | `chardev.rs`  | a character device whose node has a folder, a mode and an owner         |
 //! | `clock.rs`    | the monotonic clock as a number                                         |
+//! | `compat.rs`   | nothing: what 7.2 has otherwise                                         |
 //! | `credentials.rs` | users and groups by number, `capable()`                              |
 //! | `debugfs.rs`  | files in debugfs that a module can have and be unloaded                 |
 //! | `fasync.rs`   | SIGIO                                                                   |
@@ -24,6 +25,7 @@
 
 pub(crate) mod chardev;
 pub(crate) mod clock;
+pub(crate) mod compat;
 pub(crate) mod credentials;
 pub(crate) mod debugfs;
 pub(crate) mod fasync;

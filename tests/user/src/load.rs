@@ -166,7 +166,6 @@ fn load_without_the_default_ring_makes_no_node() {
     module::unload().expect("unload");
     for params in [
         "default_ring=0",
-        "default_ring=n",
         "default_ring=0 capacity=8192",
         // What the default ring would have does not matter then.
         "default_ring=0 max_capacity=4096",
