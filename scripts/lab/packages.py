@@ -33,6 +33,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "libc-32": ("links the guest's 32-bit programs", ("gcc-multilib",)),
     "libelf": ("objtool reads object files with it", ("libelf-dev",)),
     "libssl": ("builds the kernel's program that signs modules", ("libssl-dev",)),
+    "liburing": ("the sample in C that uses io_uring is linked with it", ("liburing-dev",)),
     "llvm": ("compiles and links the kernel; KASAN with Rust needs clang", ()),
     "make": ("builds the kernel", ("make",)),
     "mmdebstrap": ("makes the Debian roots that are worked in", ("mmdebstrap",)),

@@ -32,6 +32,8 @@ class Task:
     command: str | None = None
     # Programs for the guest's /bin, by name.
     programs: Mapping[str, Path] = field(default_factory=dict)
+    # Further files of the host, by their paths in the guest.
+    files: Mapping[str, Path] = field(default_factory=dict)
     # A folder of the host whose content is the guest's /extra.
     extra: Path | None = None
     # Rows and columns of the terminal that the command has, if it has one.
@@ -59,6 +61,8 @@ def write_initramfs(file: BinaryIO, task: Task, nonce: str) -> None:
         archive.file(f"bin/{name}", program, 0o755)
     for module in (*([task.module] if task.module else []), *task.other_modules):
         archive.file(f"lib/{module.name}", module, 0o644)
+    for place, content in task.files.items():
+        archive.file(place.removeprefix("/"), content)
     if task.extra:
         archive.tree("extra", task.extra)
     archive.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")

@@ -24,6 +24,7 @@ from lab import (
     logs,
     module,
     pytools,
+    samples,
     selftest,
     suite,
     toolchain,
@@ -133,7 +134,9 @@ class _TestRun:
         """Runs the tests that need a guest of this lane."""
         cases = [case for case in kunit.cases() if matches(case, self._only) and not self._twin]
         widths = [width for width in WIDTHS if name in width.lanes]
-        where = lane.prepare(name, {width.want for width in widths})
+        of_samples = samples.names(self._only) if name == "plain" and not self._twin else []
+        more = {"samples"} if of_samples else set()
+        where = lane.prepare(name, {width.want for width in widths} | more)
         programs = {width: width.build(where.tools, PROGRAM) for width in widths}
         # Not every host runs the other.
         tests = self._list(programs[NATIVE][PROGRAM])
@@ -152,6 +155,9 @@ class _TestRun:
             self._add(f"kunit ({name})", self._kunit(where, cases))
         for width in widths if tests else ():
             self._user(where, width, programs[width], tests)
+        if of_samples:
+            say(f"{name}: {len(of_samples)} tests of the samples")
+            self._add(f"samples ({name})", samples.run(where, self._only))
         if red_guests:
             say(f"{name}: {len(red_guests)} guests that have to come out red")
             self.results.add(f"selftest ({name})", selftest.run(where, red_guests))

@@ -66,6 +66,8 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     "guest": ("rustc", "cargo", "certificates", "libc"),
     # The same for 32 bits; rustc comes without the standard library for these.
     "guest-32": ("rustc", "rust-src", "cargo", "certificates", "libc-32"),
+    # Build the samples in C.
+    "samples": ("libc", "liburing", "make"),
     # Build ringctl for this machine.
     "tools": ("rustc", "cargo", "certificates", "libc"),
     # Make a Debian root.
@@ -399,12 +401,12 @@ class Survey:
             places.append(llvm.parent.glob("lib/clang/*/lib/*/libclang_rt.tsan*.a"))
         return next((path for place in places for path in place), None)
 
-    def libc(self, *flags: str) -> Path | None:
-        """Returns the static C library that the linker uses with these flags, if both are there."""
+    def library(self, name: str, *flags: str) -> Path | None:
+        """Returns a static library that the linker uses with these flags, if both are there."""
         cc = _which("cc")
         if not cc:
             return None
-        path = Path(first_line([str(cc), *flags, "-print-file-name=libc.a"]))
+        path = Path(first_line([str(cc), *flags, f"-print-file-name={name}"]))
         return path if path.is_absolute() and path.exists() else None
 
 
@@ -414,10 +416,11 @@ PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
     "cargo": lambda survey: survey.beside_rustc("cargo"),
     "clippy": lambda survey: survey.beside_rustc("clippy"),
     "certificates": lambda _: _certificates(),
-    "libc": Survey.libc,
-    "libc-32": lambda survey: survey.libc("-m32"),
     "libssl": lambda _: _header("openssl/ssl.h"),
+    "libc": lambda survey: survey.library("libc.a"),
+    "libc-32": lambda survey: survey.library("libc.a", "-m32"),
     "libelf": lambda _: _header("gelf.h"),
+    "liburing": lambda survey: survey.library("liburing.a") if _header("liburing.h") else None,
     "llvm": Survey.llvm,
     "qemu": lambda _: _which("qemu-system-x86_64"),
     "rust-src": lambda survey: rust_src(rustc) if (rustc := survey.get("rustc")) else None,
