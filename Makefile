@@ -4,7 +4,7 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules ringctl install uninstall run test test-packages selftest bench lint abi doctor
+.PHONY: help modules ringctl install uninstall run new test test-packages selftest bench lint abi doctor
 .PHONY: debug gdb sign rust-headers rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
@@ -33,6 +33,9 @@ uninstall: ## remove what install, with the same variables, has put there
 
 run: ## boot the plain lane, load the module, show it, and give a shell
 	@$(LAB) run
+
+new: ## make a module of your own in Rust, NAME in DIR, and load it in a guest
+	@$(LAB) new
 
 test: ## all tests: on the host, and in a guest of each lane
 	@$(LAB) test
@@ -84,6 +87,8 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  ONLY=PATTERN      test: only tests whose name has PATTERN in it
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
+#  NAME=foo          new: what the module is called
+#  DIR=DIR           new: where its folder is made; beside this tree if not given
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
 #  GATE=1            bench: only the instructions, and whether they are within their bounds
 #  SWITCHES=1        bench: the ring without each decision of its design as well

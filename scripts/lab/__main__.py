@@ -21,6 +21,7 @@ VERBS = {
     "install": "install",
     "lint": "lint",
     "modules": "modules",
+    "new": "new",
     "release": "release",
     "ringctl": "ringctl",
     "run": "run",
@@ -30,6 +31,7 @@ VERBS = {
     "sign": "sign",
     "test": "test",
     "test-packages": "packaging",
+    "try": "try_module",
     "uninstall": "uninstall",
     "vm": "vm",
 }

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lab import cargo, kernel, module, paths, pytools, rust_source, toolchain
+from lab import cargo, kernel, module, new, paths, pytools, rust_source, toolchain
 from lab.errors import Exit, LabError
 from lab.kernel import Kernel
 from lab.toolchain import Toolchain
@@ -139,6 +139,7 @@ class Lint:
             "mypy": self.mypy,
             "checkpatch": self.checkpatch,
             "clippy (module)": self.clippy_module,
+            "clippy (samples/module)": self.clippy_template,
             "no panic path": self.panic_paths,
             "clippy (host)": self.clippy_host,
             "clippy (loom)": self.clippy_loom,
@@ -227,6 +228,13 @@ class Lint:
                 module.lint(self.kernel, self.tc, kunit=kunit)
             except LabError as error:
                 raise Finding(str(error)) from error
+
+    def clippy_template(self) -> None:
+        """So does the module that people begin with."""
+        try:
+            module.lint_external(new.TEMPLATE, self.kernel, self.tc, flags=["KUNIT=1"])
+        except LabError as error:
+            raise Finding(str(error)) from error
 
     def panic_paths(self) -> None:
         """The module as users get it never calls what makes Rust panic."""

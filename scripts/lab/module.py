@@ -36,21 +36,41 @@ def build(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
 
 def lint(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> None:
     """Builds the module through clippy; a warning of any compiler fails."""
-    flags = ["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror"]
-    if kunit:
-        flags.append("RINGDEV_KUNIT=1")
+    flags = ["RINGDEV_KUNIT=1"] if kunit else []
     name = f"clippy-{'kunit' if kunit else 'plain'}"
+    _lint(paths.ROOT, _sources(), name, kernel, tc, flags=flags)
+
+
+def lint_external(folder: Path, kernel: Kernel, tc: Toolchain, *, flags: Sequence[str]) -> None:
+    """Builds the modules of another folder so."""
+    _lint(folder, sorted(folder.iterdir()), f"clippy-{folder.name}", kernel, tc, flags=flags)
+
+
+def _lint(
+    folder: Path,
+    sources: Sequence[Path],
+    name: str,
+    kernel: Kernel,
+    tc: Toolchain,
+    *,
+    flags: Sequence[str],
+) -> None:
+    strict = ["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror", *flags]
     # What is up to date is not compiled, and says nothing: begin anew each time.
-    out = _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags, anew=True)
+    out = _build(folder, sources, name, kernel, tc, flags=strict, anew=True)
     said = (out.parent / "build.log").read_text(errors="replace")
     if warnings := re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE):
         raise LabError("\n".join(warnings))
 
 
-def build_external(folder: Path, kernel: Kernel, tc: Toolchain) -> Path:
+def build_external(
+    folder: Path, kernel: Kernel, tc: Toolchain, *, flags: Sequence[str] = ()
+) -> Path:
     """Builds the modules of another folder, and returns where their .ko files are."""
     folder = folder.resolve()
-    return _build(folder, sorted(folder.iterdir()), folder.name, kernel, tc)
+    # Somebody's own folder may be a repository.
+    sources = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return _build(folder, sources, folder.name, kernel, tc, flags=flags)
 
 
 def text_size(file: Path, tc: Toolchain) -> int:

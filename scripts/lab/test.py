@@ -23,6 +23,7 @@ from lab import (
     lane,
     logs,
     module,
+    new,
     pytools,
     samples,
     selftest,
@@ -158,6 +159,8 @@ class _TestRun:
         if of_samples:
             say(f"{name}: {len(of_samples)} tests of the samples")
             self._add(f"samples ({name})", samples.run(where, self._only))
+        if name == "plain" and not self._twin and (made := new.tests(where, self._only)):
+            self.results.add(f"new ({name})", made)
         if red_guests:
             say(f"{name}: {len(red_guests)} guests that have to come out red")
             self.results.add(f"selftest ({name})", selftest.run(where, red_guests))
