@@ -190,6 +190,12 @@ impl AsyncRecords {
         }
         self.batch.take()
     }
+
+    /// The next of the records that the last read has taken from the ring, as
+    /// [`Records::next_taken`](crate::Records::next_taken) has it.
+    pub fn next_taken(&mut self) -> io::Result<Option<Record<'_>>> {
+        self.batch.take()
+    }
 }
 
 #[cfg(test)]
@@ -248,8 +254,9 @@ mod tests {
         sent.expect("there is room");
         let first = first.expect("a read").expect("a record");
         assert_eq!(first.payload, b"zero");
-        let second = records.next_record().await.expect("a read");
+        let second = records.next_taken().expect("no read is needed");
         assert_eq!(second.expect("a record").payload, b"one");
+        assert!(records.next_taken().expect("no read").is_none());
         drop(writer);
         assert!(records.next_record().await.expect("the end").is_none());
     }
