@@ -19,7 +19,7 @@ TESTS = paths.ROOT / "tests/samples"
 SHARED = ("run", "lib.sh")
 
 # Programs of the workspace that the tests call.
-PROGRAMS = ("log-collector", "ringctl")
+PROGRAMS = ("flight-recorder", "log-collector", "ringctl")
 
 # Seconds that all tests together may take under TCG.
 PATIENCE = 180.0
