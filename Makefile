@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := modules
 .PHONY: help modules ringctl install uninstall run new test test-packages selftest bench lint abi doctor
-.PHONY: debug gdb sign rust-headers rust-analyzer release clean distclean
+.PHONY: docs debug gdb sign rust-headers rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -57,6 +57,9 @@ abi: ## record what was added to the ABI in tests/abi
 
 doctor: ## check the tools and the kernel tree, and say how to mend them
 	@$(LAB) doctor
+
+docs: ## the documents as pages, and rustdoc beside them, in target/docs
+	@$(LAB) docs
 
 debug: ## boot a guest that waits for gdb
 	@$(LAB) debug

@@ -18,7 +18,7 @@ use kernel::{
     seq_print, //
 };
 
-/// /sys/kernel/debug/ringdev/<name>: the ring, and behind it each of its cursors.
+/// `/sys/kernel/debug/ringdev/<name>`: the ring, and behind it each of its cursors.
 impl Show for Ring {
     type OwnerModule = crate::LocalModule;
 

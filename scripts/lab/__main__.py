@@ -16,6 +16,7 @@ VERBS = {
     "clean": "clean",
     "debug": "debug",
     "distclean": "distclean",
+    "docs": "docs",
     "doctor": "doctor",
     "gdb": "gdb",
     "install": "install",

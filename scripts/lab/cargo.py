@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,6 +167,17 @@ def examples(tc: Toolchain, only: str = "") -> list[Result]:
     results = [line for line in output.read_text().splitlines() if line.startswith("{")]
     found = read_libtest("the examples", "\n".join(results), log.read_text(), code)
     return [result for result in found if not only or matches(result.name, only)]
+
+
+def document(tc: Toolchain, out: Path) -> None:
+    """Writes what rustdoc makes of the client library into ``out``; a warning fails."""
+    _cargo(
+        tc,
+        "docs",
+        ["doc", "--no-deps", f"--package={CLIENT}", "--all-features"],
+        {"RUSTDOC": str(tc.rustdoc), "RUSTDOCFLAGS": "-Dwarnings"},
+    )
+    shutil.copytree(target_dir("docs") / "doc", out)
 
 
 def run_tests(tc: Toolchain, flavour: Flavour, program: Path, only: str) -> list[Result]:

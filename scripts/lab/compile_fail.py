@@ -15,10 +15,9 @@ Without ``--cfg mistake`` all of them compile, or the mistake might be refused f
 import json
 import os
 import re
-import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,15 +27,13 @@ from lab import module, paths
 from lab.errors import LabError
 from lab.ktap import Result, Status
 from lab.lane import Lane
+from lab.module import Compiler
 from lab.results import matches
 
 FOLDER = paths.ROOT / "tests/compile_fail"
 CONTROL = "what_is_right_compiles"
 
 _DIRECTIVE = re.compile(r"^//@ (in|error): (.+)$", re.MULTILINE)
-
-# How kbuild has compiled the module, in the file that it keeps beside the object.
-_COMMAND = re.compile(r"^savedcmd_\S+ := (.+?)(?: ; .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -55,21 +52,12 @@ class Mistake:
         return self.file.stem
 
 
-@dataclass(frozen=True)
-class Compiler:
-    """The call that compiles the module."""
-
-    words: tuple[str, ...]
-    env: Mapping[str, str]
-    folder: Path
-
-
 def tests(where: Lane, only: str) -> list[Result]:
     """Runs those whose name ``only`` matches, and the control."""
     mistakes = [mistake for mistake in read(FOLDER) if matches(mistake.name, only)]
     if not mistakes and not matches(CONTROL, only):
         return []
-    compiler = _compiler(where)
+    compiler = module.compiler(where.kernel, where.tools)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         refused = pool.map(lambda mistake: _is_refused(compiler, mistake), mistakes)
         return [_control(compiler, read(FOLDER)), *refused]
@@ -87,31 +75,6 @@ def _mistake(file: Path) -> Mistake:
     if len(found["in"]) != 1 or not found["error"]:
         raise LabError(f"{file.name} has to say once where it belongs, and what is wrong with it")
     return Mistake(file, Path(found["in"][0]), tuple(found["error"]))
-
-
-def _compiler(where: Lane) -> Compiler:
-    out = where.module(kunit=False).parent
-    saved = (out / "src/.ringdev_main.o.cmd").read_text()
-    match = _COMMAND.search(saved)
-    if not match:
-        raise LabError("kbuild has not said how it compiled the module")
-    words, env = command_of(match[1])
-    # What kbuild exports besides.
-    exported = {"RUSTC_BOOTSTRAP": "1", "RINGDEV_UAPI": str(out / "src/uapi_generated.rs")}
-    env = {**where.tools.env(), **exported, **env}
-    return Compiler(tuple(words), env, out)
-
-
-def command_of(saved: str) -> tuple[list[str], dict[str, str]]:
-    """Takes a saved command apart: what is called, but for the source and what comes of it."""
-    words = shlex.split(saved)
-    env: dict[str, str] = {}
-    while "=" in words[0]:
-        name, _, value = words.pop(0).partition("=")
-        env[name] = value
-    out_dir = words.index("--out-dir")
-    del words[out_dir : out_dir + 2]
-    return [word for word in words[:-1] if not word.startswith("--emit=")], env
 
 
 def _control(compiler: Compiler, mistakes: Sequence[Mistake]) -> Result:

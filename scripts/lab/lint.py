@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lab import cargo, kernel, module, new, paths, pytools, rust_source, toolchain
+from lab import cargo, docs, kernel, module, new, paths, pytools, rust_source, toolchain
 from lab.errors import Exit, LabError
 from lab.kernel import Kernel
 from lab.toolchain import Toolchain
@@ -143,6 +143,7 @@ class Lint:
             "no panic path": self.panic_paths,
             "clippy (host)": self.clippy_host,
             "clippy (loom)": self.clippy_loom,
+            "docs": self.docs,
         }
 
     def spdx(self) -> None:
@@ -248,6 +249,13 @@ class Lint:
     def clippy_loom(self) -> None:
         """So are the models, which are there only under another configuration."""
         self._clippy("clippy-loom", ["--package", "ring-core-tests"], RUSTFLAGS="--cfg loom")
+
+    def docs(self) -> None:
+        """Sphinx and rustdoc make pages without a warning."""
+        try:
+            docs.check(self.kernel, self.tc)
+        except LabError as error:
+            raise Finding(str(error)) from error
 
     def _clippy(self, flavour: str, arguments: Sequence[str], **env: str) -> None:
         self._run(

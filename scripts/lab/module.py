@@ -5,9 +5,11 @@ import hashlib
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import command, paths
@@ -21,6 +23,21 @@ SOURCES = ("Kbuild", "include", "src")
 
 # The same driver in C.
 TWIN = paths.ROOT / "tests/peers/twin"
+
+# How kbuild has compiled the module, in the file that it keeps beside the object.
+_COMMAND = re.compile(r"^savedcmd_\S+ := (.+?)(?: ; .*)?$", re.MULTILINE)
+
+# What of that only rustc knows, and rustdoc does not.
+_RUSTC_ONLY = ("--crate-type", "-Zbinary_dep_depinfo")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """The call that compiles the module."""
+
+    words: tuple[str, ...]
+    env: Mapping[str, str]
+    folder: Path
 
 
 def _sources() -> list[Path]:
@@ -61,6 +78,69 @@ def _lint(
     said = (out.parent / "build.log").read_text(errors="replace")
     if warnings := re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE):
         raise LabError("\n".join(warnings))
+
+
+def compiler(kernel: Kernel, tc: Toolchain) -> Compiler:
+    """Builds the module and returns how kbuild has called rustc for it."""
+    out = build(kernel, tc, kunit=False)
+    match = _COMMAND.search((out / "src/.ringdev_main.o.cmd").read_text())
+    if not match:
+        raise LabError("kbuild has not said how it compiled the module")
+    words, env = command_of(match[1])
+    # What kbuild exports besides.
+    exported = {"RUSTC_BOOTSTRAP": "1", "RINGDEV_UAPI": str(out / "src/uapi_generated.rs")}
+    return Compiler(tuple(words), {**tc.env(), **exported, **env}, out)
+
+
+def command_of(saved: str) -> tuple[list[str], dict[str, str]]:
+    """Takes a saved command apart: what is called, but for the source and what comes of it."""
+    words = shlex.split(saved)
+    env: dict[str, str] = {}
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        env[name] = value
+    out_dir = words.index("--out-dir")
+    del words[out_dir : out_dir + 2]
+    return [word for word in words[:-1] if not word.startswith("--emit=")], env
+
+
+def rustdoc_flags(words: Sequence[str]) -> list[str]:
+    """Returns the flags of a call of rustc as rustdoc takes them."""
+    flags: list[str] = []
+    rest = iter(words[1:])
+    for word in rest:
+        if not word.startswith(_RUSTC_ONLY):
+            flags.append(word)
+        elif word == "--crate-type":
+            next(rest)
+    return flags
+
+
+def document(kernel: Kernel, tc: Toolchain, out: Path) -> None:
+    """Writes what rustdoc makes of the module into ``out``; a warning fails.
+
+    kbuild has no target for that of a module outside of the tree, so rustdoc gets the flags that
+    rustc got. A module has no API, so what is documented is what it is made of.
+    """
+    call = compiler(kernel, tc)
+    run = subprocess.run(
+        [
+            *(str(tc.rustdoc), *rustdoc_flags(call.words), "--crate-name=ringdev"),
+            *("--document-private-items", "-Arustdoc::private_intra_doc_links", "-Dwarnings"),
+            *("-Zunstable-options", "--generate-link-to-definition", f"--output={out}"),
+            str(call.folder.parent / "in/src/ringdev_main.rs"),
+        ],
+        cwd=call.folder,
+        env=call.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        said = run.stdout.replace(str(call.folder.parent / "in"), str(paths.ROOT))
+        raise LabError(f"rustdoc (module):\n{said.rstrip()}")
 
 
 def build_external(

@@ -80,6 +80,8 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     "lab-tests": ("venv", "cpio"),
     # Read the sources.
     "lint": ("rustc", "cargo", "certificates", "rustfmt", "clippy", "perl", "shellcheck", "venv"),
+    # Make pages of the documents and of what rustdoc reads.
+    "docs": ("rustc", "cargo", "certificates", "venv"),
     # Look into a running guest.
     "gdb": ("gdb",),
 }  # fmt: skip

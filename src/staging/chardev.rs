@@ -215,8 +215,8 @@ impl Drop for Minor {
 /// same step: who guesses its name may see that.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a> {
-    /// Its name in the folder of the class, and that of the device in /sys/class/<class>. Is
-    /// copied.
+    /// Its name in the folder of the class, and that of the device in `/sys/class/<class>`.
+    /// Is copied.
     pub(crate) name: &'a CStr,
     /// Its permission bits, exactly.
     pub(crate) mode: u16,
@@ -377,7 +377,7 @@ impl<T: FileOperations> Device<T> {
     /// Answers where the node is, and if asked, whose.
     ///
     /// The answer is memory that the driver core frees. Without an answer it would take the node
-    /// to be /dev/<name> and say nothing, hence `__GFP_NOFAIL`, for a few bytes.
+    /// to be `/dev/<name>` and say nothing, hence `__GFP_NOFAIL`, for a few bytes.
     ///
     /// # Safety
     ///

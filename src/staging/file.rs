@@ -171,7 +171,7 @@ pub(crate) trait FileOperations: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// What /proc/<pid>/fdinfo/<fd> says beyond what it says of every file.
+    /// What `/proc/<pid>/fdinfo/<fd>` says beyond what it says of every file.
     fn show_fdinfo(_this: Private<'_, Self>, _to: &SeqFile) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

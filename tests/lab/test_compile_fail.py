@@ -68,16 +68,6 @@ def test_errors_are_read_and_warnings_and_the_sum_are_not() -> None:
     ]
 
 
-def test_a_saved_command_gives_the_call_without_what_comes_of_it() -> None:
-    saved = (
-        "OBJTREE=/build RUST_MODFILE=./x /usr/bin/rustc --edition=2021 -Zcrate-attr='feature(a,b)'"
-        " --out-dir src/ --emit=dep-info=src/.x.d --emit=obj=src/x.o /in/src/x.rs"
-    )
-    words, env = compile_fail.command_of(saved)
-    assert words == ["/usr/bin/rustc", "--edition=2021", "-Zcrate-attr=feature(a,b)"]
-    assert env == {"OBJTREE": "/build", "RUST_MODFILE": "./x"}
-
-
 def test_a_file_has_to_say_where_it_belongs_and_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "good.rs").write_text("//@ in: src/endpoint.rs\n//@ error: E0614: type\n")
     [good] = compile_fail.read(tmp_path)

@@ -51,3 +51,20 @@ def test_the_hash_of_the_sources_follows_them(tmp_path: Path) -> None:
     assert second != first
     code.rename(code.with_name("other.rs"))
     assert module.source_hash(tmp_path) not in (first, second)
+
+
+def test_a_saved_command_gives_the_call_without_what_comes_of_it() -> None:
+    saved = (
+        "OBJTREE=/build RUST_MODFILE=./x /usr/bin/rustc --edition=2021 -Zcrate-attr='feature(a,b)'"
+        " --out-dir src/ --emit=dep-info=src/.x.d --emit=obj=src/x.o /in/src/x.rs"
+    )
+    words, env = module.command_of(saved)
+    assert words == ["/usr/bin/rustc", "--edition=2021", "-Zcrate-attr=feature(a,b)"]
+    assert env == {"OBJTREE": "/build", "RUST_MODFILE": "./x"}
+
+
+def test_rustdoc_gets_the_flags_that_it_knows() -> None:
+    words = ["/usr/bin/rustc", "--edition=2021", "-Zbinary_dep_depinfo=y", "--crate-type", "rlib",
+             "--extern", "kernel", "@/build/rustc_cfg"]  # fmt: skip
+    flags = module.rustdoc_flags(words)
+    assert flags == ["--edition=2021", "--extern", "kernel", "@/build/rustc_cfg"]
