@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """``make docs``: the documents as pages, and rustdoc of the module and the client library.
 
-The pages are in target/docs, from index.html on. A warning of any tool is an error: `make lint`
-makes all of it, elsewhere, to see that.
+The pages are in target/docs, from index.html on. The manual pages are in packaging/man, as they are
+installed, and recorded: who installs ringdev needs no Sphinx. A warning of any tool is an error:
+`make lint` makes all of it, elsewhere, to see that, and whether the manual pages are those of their
+sources.
 """
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab import cargo, command, kernel, module, paths, pytools, toolchain
@@ -16,7 +19,11 @@ from lab.toolchain import Toolchain
 
 DOCUMENTS = paths.ROOT / "Documentation"
 PAGES = paths.ROOT / "target/docs"
+MANUAL = paths.ROOT / "packaging/man"
 REQUIREMENTS = paths.ROOT / "scripts/requirements-docs.txt"
+HEAD = (
+    '.\\" SPDX-License-Identifier: GPL-2.0\n.\\" Written by `make docs` from Documentation/man.\n'
+)
 
 
 def write(tree: Kernel, tc: Toolchain, out: Path) -> None:
@@ -25,6 +32,22 @@ def write(tree: Kernel, tc: Toolchain, out: Path) -> None:
         sphinx("html", tc, folder)
         cargo.document(tc, folder / "rust/client")
         module.document(tree, tc, folder / "rust/module")
+
+
+def manual(tc: Toolchain) -> dict[str, str]:
+    """Returns the manual pages by their files' names."""
+    with tempfile.TemporaryDirectory() as folder:
+        sphinx("man", tc, Path(folder))
+        return {
+            page.name: HEAD + page.read_text() for page in Path(folder).iterdir() if page.is_file()
+        }
+
+
+def outdated(pages: Mapping[str, str], folder: Path = MANUAL) -> list[str]:
+    """Returns the names of the recorded pages that are not these, and of those that are missing."""
+    recorded = {page.name: page.read_text() for page in folder.iterdir()}
+    names = sorted(pages.keys() | recorded.keys())
+    return [name for name in names if pages.get(name) != recorded.get(name)]
 
 
 def sphinx(builder: str, tc: Toolchain, out: Path) -> None:
@@ -49,6 +72,9 @@ def check(tree: Kernel, tc: Toolchain) -> None:
     """Makes all of it and keeps nothing, for the sake of the warnings."""
     with tempfile.TemporaryDirectory() as scratch:
         write(tree, tc, Path(scratch) / "docs")
+    if names := outdated(manual(tc)):
+        where = MANUAL.relative_to(paths.ROOT)
+        raise LabError(f"'make docs' writes {where} anew, and has to: {', '.join(names)}")
 
 
 def main(argv: list[str]) -> int:
@@ -56,5 +82,8 @@ def main(argv: list[str]) -> int:
     argparse.ArgumentParser(prog="make docs", description=__doc__).parse_args(argv)
     tc = toolchain.find(lane="plain", want={"kernel", "docs"})
     write(kernel.ensure("plain", tc), tc, PAGES)
+    with paths.atomic_dir(MANUAL) as folder:
+        for name, text in manual(tc).items():
+            (folder / name).write_text(text)
     print(PAGES / "index.html")
     return Exit.PASSED

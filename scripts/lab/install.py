@@ -27,6 +27,10 @@ FILES: Mapping[str, Path] = {
     "bin/ringctl": ringctl.PROGRAM,
     "lib/sysusers.d/ringdev.conf": paths.ROOT / "packaging/sysusers.conf",
     "lib/udev/rules.d/60-ringdev.rules": paths.ROOT / "packaging/60-ringdev.rules",
+    **{
+        f"share/man/man{page.suffix[1:]}/{page.name}": page
+        for page in sorted((paths.ROOT / "packaging/man").iterdir())
+    },
     **{f"{EXAMPLES}/{path.name}": path for path in sorted((paths.ROOT / "samples/boot").iterdir())},
 }
 

@@ -14,7 +14,8 @@ import pytest
 
 from lab import paths
 
-DOCUMENTS = sorted((paths.ROOT / "Documentation").glob("*.rst"))
+FOLDER = paths.ROOT / "Documentation"
+DOCUMENTS = sorted([*FOLDER.glob("*.rst"), *(FOLDER / "man").glob("*.rst")])
 
 _FILE = re.compile(r"``(src/[\w./]+\.\w+)``")
 # Any file or folder of ours.

@@ -57,6 +57,7 @@ def test_with_destdir_all_goes_below_it_and_all_of_it_goes_again(
     assert f"lib/modules/{RELEASE}/updates/ringdev.ko" in installed
     assert "usr/bin/ringctl" in installed
     assert "usr/lib/udev/rules.d/60-ringdev.rules" in installed
+    assert {"usr/share/man/man1/ringctl.1", "usr/share/man/man4/ring.4"} < installed
     assert "usr/share/doc/ringdev/examples/modules-load.conf" in installed
     assert (machine / "usr/bin/ringctl").stat().st_mode & 0o777 == 0o755
     assert not [name for name in installed if name.endswith(".new")]

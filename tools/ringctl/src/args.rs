@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be said on the command line. Help, manual pages and completions are made of this.
+//! What can be said on the command line. Help and completions are made of this, and
+//! the manual page is compared with it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -93,12 +93,6 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: Shell,
-    },
-
-    /// Print the manual page, or write one for each command
-    Man {
-        /// Where to write ringctl.1, ringctl-create.1 and so on
-        directory: Option<PathBuf>,
     },
 }
 
@@ -321,6 +315,76 @@ mod tests {
         }
         let none = parse("ringctl destroy").err();
         assert_eq!(none, Some(ErrorKind::MissingRequiredArgument));
+    }
+
+    /// What a page of the manual says under a title that is underlined in a certain way.
+    fn section<'a>(page: &'a str, title: &str, underline: &str) -> &'a str {
+        let head = format!("\n{title}\n{}\n", underline.repeat(title.len()));
+        let (_, text) = page.split_once(&head).expect(title);
+        let end = text
+            .lines()
+            .zip(text.lines().skip(1))
+            .find(|(_, below)| below.len() > 2 && below.chars().all(|c| c == '-' || c == '='));
+        end.map_or(text, |(next, _)| {
+            let (section, _) = text
+                .split_once(&format!("\n{next}\n"))
+                .expect("it is there");
+            section
+        })
+    }
+
+    /// An option as an option list of reStructuredText has it: `-c SIZE, --capacity SIZE`.
+    fn in_a_list(option: &clap::Arg) -> String {
+        let value = match option.get_value_names() {
+            Some(names) if option.get_action().takes_values() => format!(" {}", names[0]),
+            _ => String::new(),
+        };
+        let short = option.get_short().map(|short| format!("-{short}{value}"));
+        let long = option.get_long().map(|long| format!("--{long}{value}"));
+        let forms: Vec<String> = short.into_iter().chain(long).collect();
+        forms.join(", ")
+    }
+
+    fn options_of(command: &clap::Command) -> Vec<String> {
+        let arguments = command.get_arguments();
+        arguments
+            .filter(|argument| !argument.is_positional())
+            .map(in_a_list)
+            .collect()
+    }
+
+    /// The options in a section: what begins with a hyphen at the margin, as far as it is that.
+    fn options(section: &str) -> Vec<&str> {
+        let items = section.lines().filter(|line| line.starts_with('-'));
+        items
+            .map(|line| line.split("  ").next().unwrap_or(line))
+            .collect()
+    }
+
+    #[test]
+    fn the_manual_page_names_each_command_and_option_and_no_other() {
+        let page = include_str!("../../../Documentation/man/ringctl.rst");
+        let mut ringctl = Args::command();
+        ringctl.build();
+        let general = options_of(&ringctl);
+        assert_eq!(options(section(page, "Description", "=")), general);
+
+        let mut titles = Vec::new();
+        for command in ringctl.get_subcommands_mut() {
+            let section = section(page, command.get_name(), "-");
+            let usage = command.render_usage().to_string();
+            let usage = usage.trim_start_matches("Usage: ");
+            assert!(section.contains(&format!("::\n\n    {usage}\n")), "{usage}");
+            let mut expected = options_of(command);
+            expected.retain(|option| !general.contains(option));
+            assert_eq!(options(section), expected, "{}", command.get_name());
+            titles.push(command.get_name().to_owned());
+        }
+        let commands = page.split_once("\nCommands\n").expect("a section").1;
+        let found = commands.lines().zip(commands.lines().skip(1));
+        let found = found.filter(|(_, below)| below.len() > 2 && below.chars().all(|c| c == '-'));
+        let found: Vec<&str> = found.map(|(title, _)| title).collect();
+        assert_eq!(found, titles);
     }
 
     #[test]

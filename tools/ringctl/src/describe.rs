@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ringctl completions` and `ringctl man`: what ringctl says of itself to shells and to man.
-
-use std::path::Path;
+//! `ringctl completions`: what ringctl says of itself to shells.
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
-use clap_mangen::{Man, generate_to};
 
 use crate::args::Args;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::print;
 
 pub(crate) fn completions(shell: Shell) -> Outcome {
@@ -23,27 +20,8 @@ fn completion_script(shell: Shell) -> Vec<u8> {
     script
 }
 
-pub(crate) fn man(directory: Option<&Path>) -> Outcome {
-    let command = Args::command();
-    match directory {
-        Some(directory) => {
-            let what = format!("write manual pages to {}", directory.display());
-            generate_to(command, directory).map_err(Failure::other(what))
-        }
-        None => {
-            let mut page = Vec::new();
-            Man::new(command)
-                .render(&mut page)
-                .map_err(Failure::other("make the manual page"))?;
-            print(page)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, process};
-
     use clap::ValueEnum;
 
     use super::*;
@@ -56,17 +34,5 @@ mod tests {
                 assert!(script.contains(command.get_name()), "{shell}");
             }
         }
-    }
-
-    #[test]
-    fn each_command_has_a_manual_page() {
-        let directory = env::temp_dir().join(format!("ringctl-man-{}", process::id()));
-        fs::create_dir_all(&directory).expect("a directory for temporary files");
-        man(Some(&directory)).expect("pages");
-        for command in Args::command().get_subcommands() {
-            let page = directory.join(format!("ringctl-{}.1", command.get_name()));
-            assert!(page.exists(), "{}", page.display());
-        }
-        fs::remove_dir_all(&directory).expect("the directory goes");
     }
 }

@@ -58,6 +58,5 @@ fn run(command: Command) -> Outcome {
         Command::Write(args) => write::run(&args),
         Command::Watermark { ring, bytes, delay } => watermark::run(&ring, bytes, delay),
         Command::Completions { shell } => describe::completions(shell),
-        Command::Man { directory } => describe::man(directory.as_deref()),
     }
 }
