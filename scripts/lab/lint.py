@@ -138,6 +138,7 @@ class Lint:
             "ruff": self.ruff,
             "mypy": self.mypy,
             "checkpatch": self.checkpatch,
+            "ABI entries": self.abi_entries,
             "clippy (module)": self.clippy_module,
             "clippy (samples/module)": self.clippy_template,
             "no panic path": self.panic_paths,
@@ -221,6 +222,26 @@ class Lint:
                     *("--file", *map(str, some)),
                 ]
             )
+
+    def abi_entries(self) -> None:
+        """What the kernel's own script says of Documentation/ABI; it always ends well."""
+        script = self.kernel.src / "tools/docs/get_abi.py"
+        run = subprocess.run(
+            [
+                str(self.tc.tool("venv")),
+                "-B",
+                str(script),
+                "--dir",
+                "Documentation/ABI",
+                "validate",
+            ],
+            cwd=paths.ROOT,
+            env=self.tc.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        _tell((run.stdout + run.stderr).splitlines())
 
     def clippy_module(self) -> None:
         """The module builds without a warning of any compiler, with KUnit suites and without."""
