@@ -31,6 +31,7 @@ def arguments(guest: dict[str, str]) -> list[str]:
         f"file {guest['vmlinux']}",
         f"source {build}/vmlinux-gdb.py",
         f"target remote {guest['socket']}",
+        f"source {Path(__file__).with_name('attach.gdb')}",
         f"lx-symbols {Path(guest['module']).parent}",
     )
     return ["-q", *(word for step in steps for word in ("-ex", step))]
