@@ -19,6 +19,7 @@ from lab import (
     cargo,
     compile_fail,
     errnos,
+    guide,
     kunit,
     lane,
     logs,
@@ -154,6 +155,8 @@ class _TestRun:
         elif cases:
             say(f"{name}: KUnit")
             self._add(f"kunit ({name})", self._kunit(where, cases))
+        if name == "plain" and not self._twin:
+            self._guide(where)
         for width in widths if tests else ():
             self._user(where, width, programs[width], tests)
         if of_samples:
@@ -180,6 +183,11 @@ class _TestRun:
         run = suite.run(where, task, kunit.cases(), where.limits(None))
         run.results = [result for result in run.results if result.name in cases]
         return run
+
+    def _guide(self, where: Lane) -> None:
+        """Runs the examples of the user's guide."""
+        if run := guide.run(where, self._only):
+            self._add(f"{guide.SUITE} ({where.name})", run)
 
     def _user(
         self, where: Lane, width: Width, programs: Mapping[str, Path], tests: list[str]
