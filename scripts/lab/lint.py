@@ -18,6 +18,7 @@ NO_SPDX = (
     "Cargo.lock",  # written by cargo
     "debian/*",  # for Debian's tools; debian/copyright speaks for them
     "debian/source/*",
+    "Documentation/guide/*.txt",  # what a terminal shows, and the guide
     "Documentation/performance/*.svg",  # drawn by matplotlib
     "tests/bench/instructions.json",  # JSON has no comments
     "tests/lab/fixtures/*",  # what kernels and programs have said, as they said it

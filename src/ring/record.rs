@@ -87,8 +87,8 @@ impl Header {
         );
     }
 
-    /// Clears what is between a payload of `length` bytes at `position` and the next header: readers
-    /// of a batch get it as well.
+    /// Clears what is between a payload of `length` bytes at `position` and the next header, which
+    /// readers of a batch get as well.
     #[inline]
     pub(super) fn clear_padding(words: &impl Words, position: u64, length: u32) {
         let odd = length % Self::ALIGN as u32;
