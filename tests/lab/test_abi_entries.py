@@ -73,7 +73,7 @@ def test_an_entry_without_a_field_is_seen(tmp_path: Path) -> None:
 
 
 def test_parameters() -> None:
-    declared = re.findall(r"^        (\w+): (?:bool|u\d+) \{$", MAIN, re.MULTILINE)
+    declared = re.findall(r"^ +(\w+): (?:\$flag|u\d+) \{$", MAIN, re.MULTILINE)
     assert list(under("ringdev.")) == declared
 
 

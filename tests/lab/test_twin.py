@@ -36,6 +36,7 @@ def test_the_twin_is_tested_and_what_it_lacks_is_skipped(monkeypatch: pytest.Mon
     monkeypatch.setattr(suite, "run", run)
     where = SimpleNamespace(
         name="plain",
+        profile="plain",
         tools=SimpleNamespace(tool=Path),
         kernel=None,
         config={},
