@@ -4,8 +4,8 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules ringctl install uninstall run new test test-packages selftest bench lint abi doctor
-.PHONY: docs debug gdb sign rust-headers rust-analyzer release clean distclean
+.PHONY: help modules ringctl install uninstall run new test test-packages selftest mistakes bench
+.PHONY: lint abi doctor docs debug gdb sign rust-headers rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -45,6 +45,9 @@ test-packages: ## build and install what a release is shipped as, in a Debian ro
 
 selftest: ## boot what must come out red, and see that the lab says so
 	@$(LAB) selftest
+
+mistakes: ## make in C what the compiler refuses in Rust, and see what finds it
+	@$(LAB) mistakes
 
 bench: ## what a write and a read cost, beside pipes, sockets and C
 	@$(LAB) bench
@@ -87,7 +90,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 
 # The lines from here on are printed by `make help`.
 #  LANE=plain|debug  run, test, debug: this lane alone; run, test: also stock, Debian's own kernel
-#  ONLY=PATTERN      test: only tests whose name has PATTERN in it
+#  ONLY=PATTERN      test, mistakes: only those whose name has PATTERN in it
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
 #  NAME=foo          new: what the module is called
@@ -95,7 +98,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
 #  GATE=1            bench: only the instructions, and whether they are within their bounds
 #  SWITCHES=1        bench: the ring without each decision of its design as well
-#  RECORD=1          bench: record the figures in tests/bench, for later runs to compare with
+#  RECORD=1          bench: record the figures in tests/bench and Documentation; mistakes: the table
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KERNEL=7.2|7.3    the series of the lab's kernels, also of the stock lane's; 7.3 if not given
 #  KEY=FILE CERT=... sign: the key, and its certificate in DER

@@ -15,8 +15,8 @@ version, _date = _NEWEST.findall(_changelog)[0]
 release = version
 today = f"{parsedate_to_datetime(_date):%Y-%m-%d}"
 
-# Tables that performance.rst includes.
-exclude_patterns = ["performance/*"]
+# Tables that documents include.
+exclude_patterns = ["mistakes/*", "performance/*"]
 
 # What stands in a document is what is shown: two hyphens begin an option.
 smartquotes = False

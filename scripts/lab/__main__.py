@@ -21,6 +21,7 @@ VERBS = {
     "gdb": "gdb",
     "install": "install",
     "lint": "lint",
+    "mistakes": "mistakes",
     "modules": "modules",
     "new": "new",
     "release": "release",

@@ -7,9 +7,16 @@ which file of the module it becomes a child, and with which errors it is refused
     //@ in: src/endpoint.rs
     //@ error: E0505: cannot move out of `endpoint` because it is borrowed
 
-An error begins so; ``*`` stands for anything, as compilers write paths out or do not.
+An error begins so; ``*`` stands for anything, as compilers write paths out or do not. What the
+compiler has nothing against has ``none``, to be told when that changes.
 
 Without ``--cfg mistake`` all of them compile, or the mistake might be refused for another reason.
+
+Each is made in the driver's twin in C as well (tests/peers/twin), where it compiles. The file says
+which user test meets it there, and what finds it; mistakes.py sees to that::
+
+    //@ in C, run: info_remembers_what_readers_have_read_that_are_gone
+    //@ in C, found: BUG: KASAN: slab-use-after-free
 """
 
 import json
@@ -32,8 +39,12 @@ from lab.results import matches
 
 FOLDER = paths.ROOT / "tests/compile_fail"
 CONTROL = "what_is_right_compiles"
+IN_C = "all_of_them_compile_in_c"
 
-_DIRECTIVE = re.compile(r"^//@ (in|error): (.+)$", re.MULTILINE)
+# What is written where the compiler has no error.
+NO_ERROR = "none"
+
+_DIRECTIVE = re.compile(r"^//@ (in|error|in C, run|in C, found): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,9 @@ class Mistake:
     parent: Path
     # CODE: MESSAGE, each a pattern of how an error begins.
     errors: tuple[str, ...]
+    # The user test that meets it in the twin, and what finds it there.
+    test: str
+    found: str
 
     @property
     def name(self) -> str:
@@ -53,14 +67,15 @@ class Mistake:
 
 
 def tests(where: Lane, only: str) -> list[Result]:
-    """Runs those whose name ``only`` matches, and the control."""
-    mistakes = [mistake for mistake in read(FOLDER) if matches(mistake.name, only)]
-    if not mistakes and not matches(CONTROL, only):
+    """Runs those whose name ``only`` matches, and the controls."""
+    everything = read(FOLDER)
+    mistakes = [mistake for mistake in everything if matches(mistake.name, only)]
+    if not mistakes and not any(matches(control, only) for control in (CONTROL, IN_C)):
         return []
     compiler = module.compiler(where.kernel, where.tools)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         refused = pool.map(lambda mistake: _is_refused(compiler, mistake), mistakes)
-        return [_control(compiler, read(FOLDER)), *refused]
+        return [_control(compiler, everything), *refused, _in_c(where, everything)]
 
 
 def read(folder: Path) -> list[Mistake]:
@@ -69,18 +84,29 @@ def read(folder: Path) -> list[Mistake]:
 
 
 def _mistake(file: Path) -> Mistake:
-    found: dict[str, list[str]] = {"in": [], "error": []}
+    said: dict[str, list[str]] = {"in": [], "error": [], "in C, run": [], "in C, found": []}
     for key, value in _DIRECTIVE.findall(file.read_text()):
-        found[key].append(value.strip())
-    if len(found["in"]) != 1 or not found["error"]:
-        raise LabError(f"{file.name} has to say once where it belongs, and what is wrong with it")
-    return Mistake(file, Path(found["in"][0]), tuple(found["error"]))
+        said[key].append(value.strip())
+    errors = said.pop("error")
+    if not errors or any(len(values) != 1 for values in said.values()):
+        raise LabError(f"{file.name} has to say {', '.join(said)} once, and each error")
+    [parent], [test], [found] = said.values()
+    return Mistake(file, Path(parent), () if errors == [NO_ERROR] else tuple(errors), test, found)
 
 
 def _control(compiler: Compiler, mistakes: Sequence[Mistake]) -> Result:
     errors = list(_errors(compiler, mistakes, ()))
     status = Status.FAILED if errors else Status.PASSED
     return Result(CONTROL, status, diagnostics=tuple(text for _, text in errors))
+
+
+def _in_c(where: Lane, mistakes: Sequence[Mistake]) -> Result:
+    names = [mistake.name for mistake in mistakes]
+    try:
+        _, warnings = module.build_mistaken(names, where.kernel, where.tools)
+    except LabError as error:
+        return Result(IN_C, Status.FAILED, diagnostics=tuple(str(error).splitlines()))
+    return Result(IN_C, Status.FAILED if warnings else Status.PASSED, diagnostics=tuple(warnings))
 
 
 def _is_refused(compiler: Compiler, mistake: Mistake) -> Result:
@@ -92,7 +118,7 @@ def _is_refused(compiler: Compiler, mistake: Mistake) -> Result:
 
 def compare(mistake: Mistake, errors: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yields what is not as the mistake says: each error has a file, and a text."""
-    if not errors:
+    if mistake.errors and not errors:
         yield "the compiler has nothing against it"
     for file, text in errors:
         if Path(file).name != mistake.file.name:

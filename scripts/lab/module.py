@@ -75,8 +75,7 @@ def _lint(
     strict = ["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "KCFLAGS=-Werror", *flags]
     # What is up to date is not compiled, and says nothing: begin anew each time.
     out = _build(folder, sources, name, kernel, tc, flags=strict, anew=True)
-    said = (out.parent / "build.log").read_text(errors="replace")
-    if warnings := re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE):
+    if warnings := _warnings(out):
         raise LabError("\n".join(warnings))
 
 
@@ -218,6 +217,25 @@ def _patched(patch: Path) -> Path:
             raise LabError(f"{patch.name} has to be made anew, it does not apply: {run.stderr}")
         state.write_text(made_from)
     return tree
+
+
+def build_mistaken(
+    mistakes: Sequence[str], kernel: Kernel, tc: Toolchain
+) -> tuple[Path, list[str]]:
+    """Builds the twin with mistakes in it; returns the file, and what compilers have warned of.
+
+    They warn of more than by default, as mistakes are what is looked for.
+    """
+    flags = [f"KCFLAGS={' '.join(f'-DMISTAKE_{name}' for name in mistakes)}", "W=1"]
+    sources = sorted(TWIN.iterdir())
+    out = _build(TWIN, sources, "twin-mistaken", kernel, tc, flags=flags, anew=True)
+    return out / "ringdev.ko", _warnings(out)
+
+
+def _warnings(out: Path) -> list[str]:
+    """Returns the warnings of a build."""
+    said = (out.parent / "build.log").read_text(errors="replace")
+    return re.findall(r"^.*\bwarning:.*$", said, re.MULTILINE | re.IGNORECASE)
 
 
 def _build(

@@ -6,6 +6,8 @@
 //! In C a pointer to it is a pointer, before as after kfree().
 //@ in: src/endpoint.rs
 //@ error: E0505: cannot move out of `endpoint` because it is borrowed
+//@ in C, run: info_remembers_what_readers_have_read_that_are_gone
+//@ in C, found: BUG: KASAN: slab-use-after-free
 
 use super::*;
 

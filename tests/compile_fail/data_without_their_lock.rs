@@ -6,6 +6,8 @@
 //! stands beside what it protects, and which is which is said in a comment.
 //@ in: src/channel/mod.rs
 //@ error: E0609: no field `core` on type
+//@ in C, run: headers_of_many_writers_count_without_a_gap
+//@ in C, found: the test
 
 use super::*;
 

@@ -6,6 +6,8 @@
 //! for a look at it (__must_check), and most do not.
 //@ in: src/registry.rs
 //@ error: unused_must_use: unused `*Result` that must be used
+//@ in C, run: destroy_of_the_unknown_is_enoent
+//@ in C, found: the test
 
 use super::*;
 

@@ -6,6 +6,8 @@
 //! wakes writers. In C nothing connects the two.
 //@ in: src/channel/mod.rs
 //@ error: unused_must_use: unused `*Released` that must be used
+//@ in C, run: clear_lets_blocked_writers_go_on
+//@ in C, found: the test
 
 use super::*;
 

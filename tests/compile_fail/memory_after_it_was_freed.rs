@@ -6,6 +6,8 @@
 //! after vunmap().
 //@ in: src/channel/mod.rs
 //@ error: E0505: cannot move out of `data` because it is borrowed
+//@ in C, run: resize_under_load_loses_nothing
+//@ in C, found: BUG: KASAN: vmalloc-out-of-bounds
 
 use super::*;
 use crate::staging::transfer::Destination;

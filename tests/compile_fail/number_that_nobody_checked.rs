@@ -6,6 +6,8 @@
 //! type. In C both are a size_t.
 //@ in: src/control.rs
 //@ error: E0308: mismatched types
+//@ in C, run: resize_refuses_what_create_refuses
+//@ in C, found: the test
 
 use super::*;
 use crate::{channel::Channel, ring::Capacity};

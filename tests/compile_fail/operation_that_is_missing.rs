@@ -7,6 +7,8 @@
 //! private data.
 //@ in: src/endpoint.rs
 //@ error: E0046: not all trait items implemented, missing: `open`
+//@ in C, run: write_and_read_give_the_same_bytes
+//@ in C, found: KASAN: null-ptr-deref
 
 use super::*;
 

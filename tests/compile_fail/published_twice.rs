@@ -5,6 +5,8 @@
 //! Publishing takes the room away from who had it. In C it is a call that can be made again.
 //@ in: src/ring/producer.rs
 //@ error: E0382: use of moved value: `room`
+//@ in C, run: record_is_read_as_it_was_written
+//@ in C, found: the test
 
 use super::*;
 

@@ -6,6 +6,8 @@
 //! A range is borrowed from the guard of the lock that it was found under. In C it is two numbers.
 //@ in: src/channel/mod.rs
 //@ error: E0505: cannot move out of `cursor` because it is borrowed
+//@ in C, run: stalled_reader_finds_the_ring_emptied_by_others
+//@ in C, found: the test
 
 use super::*;
 

@@ -7,6 +7,8 @@
 //! is a char pointer, as all memory is.
 //@ in: src/channel/mod.rs
 //@ error: E0308: mismatched types
+//@ in C, run: lapped_all_the_time_it_reads_nothing_torn
+//@ in C, found: nothing
 
 use super::*;
 

@@ -6,6 +6,8 @@
 //! side. In C that is a rule.
 //@ in: src/ring/producer.rs
 //@ error: E0499: cannot borrow `*producer` as mutable more than once at a time
+//@ in C, run: record_of_every_writer_is_in_one_piece
+//@ in C, found: the test
 
 use super::*;
 

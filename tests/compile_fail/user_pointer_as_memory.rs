@@ -8,6 +8,8 @@
 //! somebody runs it.
 //@ in: src/endpoint.rs
 //@ error: E0614: type `*UserPtr` cannot be dereferenced
+//@ in C, run: create_makes_a_node_that_works
+//@ in C, found: KASAN: probably user-memory-access
 
 use super::*;
 

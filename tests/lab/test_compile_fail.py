@@ -2,6 +2,7 @@
 """Mistakes that must not compile: what a refusal has to be like to count."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from lab.compile_fail import Mistake
 from lab.errors import LabError
 
 MISTAKE = Mistake(
-    Path("/tests/twice.rs"), Path("src/ring/producer.rs"), ("E0382: use of moved value: `room`",)
+    Path("/tests/twice.rs"),
+    Path("src/ring/producer.rs"),
+    ("E0382: use of moved value: `room`",),
+    "record_is_read",
+    "the test",
 )
 REFUSED = ("/tests/twice.rs", "E0382: use of moved value: `room`")
 
@@ -45,11 +50,18 @@ def test_another_error_spoils_it(other: tuple[str, str]) -> None:
 
 
 def test_each_error_that_is_expected_has_to_come() -> None:
-    two = Mistake(MISTAKE.file, MISTAKE.parent, (*MISTAKE.errors, "E0505: *borrowed"))
+    two = replace(MISTAKE, errors=(*MISTAKE.errors, "E0505: *borrowed"))
     [said] = compile_fail.compare(two, [REFUSED])
     assert said == "not refused as expected: E0505: *borrowed"
     borrowed = ("/tests/twice.rs", "E0505: cannot move out of `x` because it is borrowed here")
     assert list(compile_fail.compare(two, [REFUSED, borrowed])) == []
+
+
+def test_what_compiles_and_is_known_to_has_to_go_on_to() -> None:
+    known = replace(MISTAKE, errors=())
+    assert list(compile_fail.compare(known, [])) == []
+    [said] = compile_fail.compare(known, [REFUSED])
+    assert "something else" in said
 
 
 def test_errors_are_read_and_warnings_and_the_sum_are_not() -> None:
@@ -68,18 +80,26 @@ def test_errors_are_read_and_warnings_and_the_sum_are_not() -> None:
     ]
 
 
-def test_a_file_has_to_say_where_it_belongs_and_what_is_wrong(tmp_path: Path) -> None:
-    (tmp_path / "good.rs").write_text("//@ in: src/endpoint.rs\n//@ error: E0614: type\n")
-    [good] = compile_fail.read(tmp_path)
-    assert good == Mistake(tmp_path / "good.rs", Path("src/endpoint.rs"), ("E0614: type",))
-    (tmp_path / "bad.rs").write_text("//@ in: src/endpoint.rs\n")
-    with pytest.raises(LabError, match=r"bad\.rs has to say"):
-        compile_fail.read(tmp_path)
+def test_a_file_says_where_it_belongs_what_refuses_it_and_what_finds_it(tmp_path: Path) -> None:
+    where, error = "//@ in: src/endpoint.rs\n", "//@ error: E0614: type\n"
+    in_c = "//@ in C, run: fionread\n//@ in C, found: BUG: KASAN: wild\n"
+    file = tmp_path / "a.rs"
+    file.write_text(where + error + in_c)
+    there = (file, Path("src/endpoint.rs"))
+    assert compile_fail.read(tmp_path) == [
+        Mistake(*there, ("E0614: type",), "fionread", "BUG: KASAN: wild")
+    ]
+    file.write_text(f"{where}//@ error: none\n{in_c}")
+    assert compile_fail.read(tmp_path) == [Mistake(*there, (), "fionread", "BUG: KASAN: wild")]
+    for bad in (where + error, where + in_c, error + in_c, where + where + error + in_c):
+        file.write_text(bad)
+        with pytest.raises(LabError, match=r"a\.rs has to say"):
+            compile_fail.read(tmp_path)
 
 
 def test_those_of_the_project_belong_to_files_that_there_are() -> None:
     mistakes = compile_fail.read(compile_fail.FOLDER)
-    assert len(mistakes) >= 12
+    assert len(mistakes) >= 14
     for mistake in mistakes:
         assert (paths.ROOT / mistake.parent).is_file(), mistake.name
         assert "mistake)" in mistake.file.read_text(), mistake.name

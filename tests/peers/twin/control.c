@@ -20,7 +20,9 @@ int take(void *to, size_t size, const void __user *from)
 	u32 given;
 	int err;
 
-	if (get_user(given, (const u32 __user *)from))
+	if (mistake(user_pointer_as_memory))
+		given = *(const u32 __user *)from;
+	else if (get_user(given, (const u32 __user *)from))
 		return -EFAULT;
 	if (given < size)
 		return -EINVAL;
@@ -82,6 +84,10 @@ static int destroy(const void __user *argument)
 	struct ringdev_name asked;
 	int err = take_name(&asked, argument);
 
+	if (!err && mistake(forgotten_error)) {
+		registry_destroy(asked.name);
+		return 0;
+	}
 	return err ?: registry_destroy(asked.name);
 }
 
@@ -109,7 +115,8 @@ static int resize(const void __user *argument)
 	if (err)
 		return err;
 	if (asked.flags || !is_name(asked.name) ||
-	    !is_capacity(asked.capacity, limits.max_capacity))
+	    (!is_capacity(asked.capacity, limits.max_capacity) &&
+	     !mistake(number_that_nobody_checked)))
 		return -EINVAL;
 	return registry_resize(asked.name, asked.capacity);
 }

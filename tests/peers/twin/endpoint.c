@@ -415,7 +415,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 
 const struct file_operations endpoint_fops = {
 	.owner = THIS_MODULE,
-	.open = endpoint_open,
+	.open = mistake(operation_that_is_missing) ? NULL : endpoint_open,
 	.release = endpoint_release,
 	/* Beside the others: a plain read(2) or write(2) sets up no kiocb and no iterator. */
 	.read = endpoint_read,

@@ -159,6 +159,11 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 		}
 		/* Where data are overwritten there may seem to be more than the capacity. */
 		len = min3(len, most, (size_t)cursor->mask + 1);
+		if (mistake(range_after_its_lock)) {
+			mutex_unlock(&cursor->lock);
+			fault_in(ring, cursor, to, len, 0);
+			mutex_lock(&cursor->lock);
+		}
 		copied = copy_nofault(cursor_at(cursor, position), len, to);
 		if (copied < len) {
 			size_t present;

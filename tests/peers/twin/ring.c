@@ -184,8 +184,11 @@ void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *curso
 		mutex_lock(&ring->list_lock);
 		part(ring, cursor);
 		mutex_unlock(&ring->list_lock);
+		if (mistake(cursor_after_its_endpoint))
+			kfree(cursor);
 		hrtimer_cancel(&cursor->alarm);
-		kfree(cursor);
+		if (!mistake(cursor_after_its_endpoint))
+			kfree(cursor);
 		ring_advance_tail(ring);
 	}
 	/* Fully ordered: after what was written, and before the looks at the queues. */
@@ -249,7 +252,7 @@ void ring_clear(struct ring *ring)
 	}
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&producer->lock);
-	if (moved && !ring->overwrites)
+	if (moved && !ring->overwrites && !mistake(forgotten_wake_up))
 		wake_writers(ring, before);
 	/* Who polls for what was lost. */
 	ring_tell_everybody(ring, &ring->readers);
@@ -318,6 +321,8 @@ int ring_resize(struct ring *ring, u64 capacity)
 	if (producer->refused)
 		producer->limit = ring->head;
 	WRITE_ONCE(ring->capacity, capacity);
+	if (mistake(memory_after_it_was_freed))
+		mirror_free(data);
 
 	mutex_lock(&ring->list_lock);
 	list_for_each_entry(cursor, &ring->cursors, link) {
@@ -328,7 +333,8 @@ int ring_resize(struct ring *ring, u64 capacity)
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&producer->lock);
 	/* Nobody is in it any more: a cursor that is in no list was parted, and is not read at. */
-	mirror_free(data);
+	if (!mistake(memory_after_it_was_freed))
+		mirror_free(data);
 	/* There may be room now. */
 	ring_tell_everybody(ring, &ring->writers);
 	return 0;

@@ -41,6 +41,12 @@
 
 #include <linux/ringdev.h>
 
+/*
+ * Whether the mistake of that name is made, one of those in tests/compile_fail. None is, unless the
+ * twin is built with KCFLAGS=-DMISTAKE_<name>, to see what finds it in C (`make mistakes`).
+ */
+#define mistake(name)	__is_defined(MISTAKE_##name)
+
 /* The most of a stream that is copied with a lock held, and then handed over. */
 #define COPY_MAX	SZ_128K
 
@@ -338,6 +344,8 @@ static inline u64 stored(u32 length)
  */
 static inline u32 record_length(const char *at)
 {
+	if (mistake(shared_bytes_as_a_slice))
+		return ((const struct ringdev_record *)at)->length;
 	return READ_ONCE(((const struct ringdev_record *)at)->length);
 }
 

@@ -122,8 +122,11 @@ static int write_stream(struct ring *ring, struct iov_iter *from, bool nowait, s
 				mutex_unlock(&producer->lock);
 				return -ENOBUFS;
 			}
-			mutex_unlock(&producer->lock);
+			if (!mistake(lock_held_over_a_sleep))
+				mutex_unlock(&producer->lock);
 			err = wait_for_room(ring, least, nowait);
+			if (mistake(lock_held_over_a_sleep))
+				mutex_unlock(&producer->lock);
 			if (err)
 				return err;
 			continue;
@@ -164,9 +167,15 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
 	size_t len = iov_iter_count(from);
 	unsigned int faults = 0;
 	struct ringdev_record *header;
+	struct producer own;
 	size_t copied;
-	u64 before, bytes;
+	u64 before, bytes, sequence;
 	int err;
+
+	if (mistake(second_owner_of_the_producer)) {
+		own = ring->producer;
+		producer = &own;
+	}
 
 	if (len > U32_MAX)
 		return -EMSGSIZE;
@@ -181,6 +190,8 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
 		if (ring->overwrites && fault_in_iov_iter_readable(from, len))
 			return -EFAULT;
 
+		if (mistake(data_without_their_lock))
+			sequence = producer->records;
 		mutex_lock(&producer->lock);
 		err = may_write(ring);
 		/* It may have been resized meanwhile. */
@@ -206,11 +217,17 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
 			continue;
 		}
 		header = (struct ringdev_record *)producer_at(producer, ring->head);
+		if (mistake(two_writers_at_once))
+			mutex_unlock(&producer->lock);
 		copied = copy_nofault(header + 1, len, from);
+		if (mistake(two_writers_at_once))
+			mutex_lock(&producer->lock);
 		if (copied == len) {
 			WRITE_ONCE(header->length, len);
 			WRITE_ONCE(header->flags, 0);
-			WRITE_ONCE(header->sequence, producer->records);
+			if (!mistake(data_without_their_lock))
+				sequence = producer->records;
+			WRITE_ONCE(header->sequence, sequence);
 			WRITE_ONCE(header->timestamp_ns, ktime_get_ns());
 			WRITE_ONCE(header->lost, 0);
 			/* Readers of a batch get what is before the next header. */
@@ -218,6 +235,8 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
 			producer->records++;
 			producer->bytes += len;
 			before = producer_publish(ring, bytes);
+			if (mistake(published_twice))
+				producer_publish(ring, bytes);
 			mutex_unlock(&producer->lock);
 			wake_readers(ring, before, before + bytes);
 			*written = len;
