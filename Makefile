@@ -4,8 +4,8 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules ringctl install uninstall run new test test-packages selftest mistakes bench
-.PHONY: lint abi doctor docs debug gdb sign rust-headers rust-analyzer release clean distclean
+.PHONY: help modules ringctl install uninstall run new test test-matrix test-packages selftest mistakes
+.PHONY: bench lint abi doctor docs debug gdb sign rust-headers rust-analyzer release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -39,6 +39,9 @@ new: ## make a module of your own in Rust, NAME in DIR, and load it in a guest
 
 test: ## all tests: on the host, and in a guest of each lane
 	@$(LAB) test
+
+test-matrix: ## the guests' tests on each series of kernels, in each lane; hours
+	@$(LAB) test-matrix
 
 test-packages: ## build and install what a release is shipped as, in a Debian root
 	@$(LAB) test-packages

@@ -16,7 +16,7 @@ release = version
 today = f"{parsedate_to_datetime(_date):%Y-%m-%d}"
 
 # Tables that documents include.
-exclude_patterns = ["mistakes/*", "performance/*"]
+exclude_patterns = ["matrix/*", "mistakes/*", "performance/*"]
 
 # What stands in a document is what is shown: two hyphens begin an option.
 smartquotes = False

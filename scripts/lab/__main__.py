@@ -32,6 +32,7 @@ VERBS = {
     "selftest": "selftest",
     "sign": "sign",
     "test": "test",
+    "test-matrix": "matrix",
     "test-packages": "packaging",
     "try": "try_module",
     "uninstall": "uninstall",

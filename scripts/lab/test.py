@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"LANE={options.lane}: there are {', '.join(known)}")
 
     log = logs.new("test")
-    run = _TestRun(options.only, twin=options.twin)
+    run = TestRun(options.only, twin=options.twin)
     try:
         # LANE= asks for that lane's guests.
         if not options.lane and not options.twin:
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
     return run.code()
 
 
-class _TestRun:
+class TestRun:
     """One call of ``make test``."""
 
     def __init__(self, only: str, *, twin: bool = False) -> None:
@@ -132,8 +132,8 @@ class _TestRun:
             if found:
                 self.results.add(name, found)
 
-    def in_lane(self, name: str, *, reds: bool) -> None:
-        """Runs the tests that need a guest of this lane."""
+    def in_lane(self, name: str, *, reds: bool) -> Lane:
+        """Runs the tests that need a guest of this lane, and returns the lane."""
         cases = [case for case in kunit.cases() if matches(case, self._only) and not self._twin]
         widths = [width for width in WIDTHS if name in width.lanes]
         of_samples = samples.names(self._only) if name == "plain" and not self._twin else []
@@ -167,6 +167,7 @@ class _TestRun:
         if red_guests:
             say(f"{name}: {len(red_guests)} guests that have to come out red")
             self.results.add(f"selftest ({name})", selftest.run(where, red_guests))
+        return where
 
     def code(self) -> Exit:
         """Returns the exit code of the whole."""

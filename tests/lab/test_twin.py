@@ -43,7 +43,7 @@ def test_the_twin_is_tested_and_what_it_lacks_is_skipped(monkeypatch: pytest.Mon
         limits=lambda _: None,
         scaled=lambda seconds: seconds,
     )
-    tests = test._TestRun("", twin=True)
+    tests = test.TestRun("", twin=True)
     tests._user(cast("Lane", where), NATIVE, {PROGRAM: Path("/program")}, ["write_a", "trace_b"])
     assert folders == [paths.ROOT / "tests/peers/twin"]
     assert modules == [Path("/twin/ringdev.ko")]

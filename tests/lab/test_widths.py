@@ -32,7 +32,7 @@ def test_a_kernel_that_runs_no_32_bit_programs_is_passed_over_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(suite, "run", lambda *_: pytest.fail("a guest was booted"))
-    run = test._TestRun("")
+    run = test.TestRun("")
     where = lane(monkeypatch, "CONFIG_IA32_EMULATION")
     run._user(where, NARROW, {PROGRAM: Path("/narrow")}, ["a"])
     reason = "this kernel is without CONFIG_COMPAT_32BIT_TIME"
@@ -53,7 +53,7 @@ def test_both_have_to_show_the_same_tests(
         return SuiteRun([Result("a", Status.PASSED)], Verdict(Exit.PASSED, ""), Path("/log"))
 
     monkeypatch.setattr(suite, "run", boot)
-    run = test._TestRun("a")
+    run = test.TestRun("a")
     where = lane(monkeypatch, *NARROW.symbols)
     run._user(where, width, {PROGRAM: Path("/program")}, ["a"])
     assert ran == [({PROGRAM: Path("/program")}, "ringdev-tests --lane plain --only a", ["a"])]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+"""``make test-matrix``: the guests' tests on each series of kernels, in each lane.
+
+A kernel that cannot be had on this machine is a row that says why, and no failure. KERNEL=, LANE=
+and ONLY= narrow it. RECORD=1 writes the table of all of it as Documentation/matrix/table.rst.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab import lane, paths, performance, source, test
+from lab.errors import Exit, HostNotFit, UsageError
+from lab.ktap import Status
+from lab.lane import Lane
+from lab.report import aligned, say
+
+TABLE = paths.ROOT / "Documentation/matrix/table.rst"
+HEAD = ".. SPDX-License-Identifier: GPL-2.0\n.. Written by `make test-matrix RECORD=1`.\n\n"
+COLUMNS = ("kernel", "lane", "rustc", "compiler", "result")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How the tests came out on a kernel."""
+
+    cells: tuple[str, ...]
+    failed: bool = False
+
+
+def main(argv: list[str]) -> int:
+    """The verb ``test-matrix``."""
+    parser = argparse.ArgumentParser(prog="make test-matrix", description=__doc__)
+    parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
+    parser.add_argument("--record", action="store_true", default=bool(os.environ.get("RECORD")))
+    options = parser.parse_args(argv)
+    narrowed = [name for name in ("KERNEL", "LANE", "ONLY") if os.environ.get(name)]
+    if options.record and (options.only or narrowed):
+        raise UsageError(f"RECORD=1 writes a table of all of it: without {' and '.join(narrowed)}")
+    if given := [name for name in ("KDIR", "KSRC") if os.environ.get(name)]:
+        raise UsageError(f"{given[0]}= is one kernel, and the matrix is of several")
+    rows = [run(series, name, options.only) for series, name in combinations()]
+    print(aligned([COLUMNS, *(row.cells for row in rows)]))
+    failed = any(row.failed for row in rows)
+    if options.record and not failed:
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(HEAD + performance.table([COLUMNS, *(row.cells for row in rows)]))
+        say(f"written: {TABLE.relative_to(paths.ROOT)}")
+    return Exit.TESTS_FAILED if failed else Exit.PASSED
+
+
+def combinations() -> Sequence[tuple[str, str]]:
+    """Returns the series and lanes that are meant."""
+    lanes = (*lane.NAMES, *lane.ON_REQUEST)
+    wanted = os.environ.get("LANE")
+    if wanted and wanted not in lanes:
+        raise UsageError(f"LANE={wanted}: there are {', '.join(lanes)}")
+    series = [source.series().name] if os.environ.get("KERNEL") else list(source.SERIES)
+    return [(each, name) for each in series for name in lanes if wanted in (None, "", name)]
+
+
+def run(series: str, name: str, only: str) -> Row:
+    """Runs the tests of a lane on a kernel of that series."""
+    say(f"Linux {series}, lane {name}")
+    os.environ["KERNEL"] = series
+    tests = test.TestRun(only)
+    try:
+        where = tests.in_lane(name, reds=False)
+    except HostNotFit as error:
+        return Row((series, name, "-", "-", f"not here: {str(error).splitlines()[0]}"))
+    counts = ", ".join(f"{tests.results.count(status)} {status}" for status in Status)
+    return Row((*facts(where), counts), failed=tests.code() is not Exit.PASSED)
+
+
+def facts(where: Lane) -> tuple[str, str, str, str]:
+    """Returns which kernel a lane has, its name, and what has compiled the kernel."""
+    said = {
+        name: where.config.get(f"CONFIG_{name}_VERSION_TEXT", "").strip('"')
+        for name in ("RUSTC", "CC")
+    }
+    rustc = said["RUSTC"].removeprefix("rustc ").partition(" ")[0]
+    # clang's version follows the word, and gcc's is the last of all.
+    words = said["CC"].split()
+    clang = where.config.get("CONFIG_CC_IS_CLANG") == "y"
+    compiler = f"clang {words[words.index('version') + 1]}" if clang else f"gcc {words[-1]}"
+    return where.kernel.release, where.name, rustc, compiler

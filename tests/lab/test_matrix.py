@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""``make test-matrix``: what it runs, and what its rows say."""
+
+import os
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from lab import matrix, test
+from lab.errors import Exit, HostNotFit, UsageError
+from lab.ktap import Result, Status
+from lab.lane import Lane
+from lab.results import Results
+
+CLANG = {
+    "CONFIG_CC_IS_CLANG": "y",
+    "CONFIG_CC_VERSION_TEXT": '"Debian clang version 19.1.7 (3~deb12u1)"',
+    "CONFIG_RUSTC_VERSION_TEXT": '"rustc 1.85.0 (4d91de4e4 2025-02-17) (built from a tarball)"',
+}
+GCC = {
+    "CONFIG_CC_VERSION_TEXT": '"x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"',
+    "CONFIG_RUSTC_VERSION_TEXT": '"rustc 1.85.1 (4eb161250 2025-03-15)"',
+}
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KERNEL", "LANE", "ONLY", "RECORD", "KDIR", "KSRC"):
+        monkeypatch.setenv(name, "")
+
+
+def lane(config: dict[str, str]) -> Lane:
+    """Returns a lane as far as a row says something of it."""
+    kernel = SimpleNamespace(release="7.3.4")
+    return cast("Lane", SimpleNamespace(name="plain", kernel=kernel, config=config))
+
+
+def test_everything_is_every_lane_of_every_series() -> None:
+    found = matrix.combinations()
+    assert ("7.3", "plain") in found
+    assert ("7.2", "stock") in found
+    assert len(found) == 6
+
+
+def test_it_can_be_narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERNEL", "7.2")
+    assert [name for _, name in matrix.combinations()] == ["plain", "debug", "stock"]
+    monkeypatch.setenv("LANE", "debug")
+    assert matrix.combinations() == [("7.2", "debug")]
+    monkeypatch.setenv("LANE", "inline")
+    with pytest.raises(UsageError, match="LANE=inline"):
+        matrix.combinations()
+
+
+def test_what_has_compiled_a_kernel_is_said_in_short() -> None:
+    assert matrix.facts(lane(CLANG)) == ("7.3.4", "plain", "1.85.0", "clang 19.1.7")
+    assert matrix.facts(lane(GCC)) == ("7.3.4", "plain", "1.85.1", "gcc 14.2.0")
+
+
+@pytest.mark.parametrize(("status", "failed"), [(Status.PASSED, False), (Status.FAILED, True)])
+def test_a_row_fails_as_its_tests_do(
+    monkeypatch: pytest.MonkeyPatch, status: Status, failed: bool
+) -> None:
+    def in_lane(self: test.TestRun, _name: str, *, reds: bool) -> Lane:
+        assert not reds
+        assert os.environ["KERNEL"] == "7.2"
+        self.results = Results()
+        self.results.add("user", [Result("a", status), Result("b", Status.PASSED)])
+        return lane(GCC)
+
+    monkeypatch.setattr(test.TestRun, "in_lane", in_lane)
+    row = matrix.run("7.2", "stock", "")
+    assert row.failed is failed
+    assert row.cells[-1] == (
+        "1 passed, 1 failed, 0 skipped" if failed else "2 passed, 0 failed, 0 skipped"
+    )
+
+
+def test_a_kernel_that_is_not_to_be_had_says_why_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def in_lane(*_: object, **__: object) -> Lane:
+        raise HostNotFit("there is no mirror\nand more")
+
+    monkeypatch.setattr(test.TestRun, "in_lane", in_lane)
+    monkeypatch.setenv("KERNEL", "7.2")
+    monkeypatch.setenv("LANE", "stock")
+    assert matrix.main([]) == Exit.PASSED
+    assert "not here: there is no mirror\n" in capsys.readouterr().out
+
+
+def test_a_table_of_a_part_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORD", "1")
+    monkeypatch.setenv("LANE", "plain")
+    with pytest.raises(UsageError, match="without LANE"):
+        matrix.main([])
