@@ -4,8 +4,9 @@
 # scripts/lab, which this file only calls. `make help` prints this list.
 
 .DEFAULT_GOAL := modules
-.PHONY: help modules ringctl install uninstall run new test test-matrix test-packages selftest mistakes
-.PHONY: bench lint abi doctor docs debug gdb sign rust-headers rust-analyzer release clean distclean
+.PHONY: help modules ringctl install uninstall run new test test-in-tree test-matrix test-packages
+.PHONY: selftest mistakes bench lint abi doctor docs debug gdb sign rust-headers rust-analyzer
+.PHONY: release clean distclean
 
 # Variables given on make's command line reach it through the environment.
 LAB = scripts/lab.sh
@@ -39,6 +40,9 @@ new: ## make a module of your own in Rust, NAME in DIR, and load it in a guest
 
 test: ## all tests: on the host, and in a guest of each lane
 	@$(LAB) test
+
+test-in-tree: ## the driver as patches for a kernel tree, built in there; root
+	@$(LAB) test-in-tree
 
 test-matrix: ## the guests' tests on each series of kernels, in each lane; hours
 	@$(LAB) test-matrix

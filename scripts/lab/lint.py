@@ -28,8 +28,6 @@ NO_SPDX = (
 CHECKPATCH_IGNORE = {
     # Kbuild and Kconfig name the files that they are in where a reader has to look there.
     "EMBEDDED_FILENAME",
-    # It wants four lines of help for a symbol; ours say what there is to say.
-    "CONFIG_DESCRIPTION",
     # A module parameter's description is one string, as modinfo prints it; the same check lets
     # C's MODULE_PARM_DESC pass.
     "LONG_LINE_STRING",

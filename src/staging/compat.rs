@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel crate of 7.2 lacks, or has under another name, of what the module uses of 7.3's.
+//! What the driver uses of the kernel crate that is not in all kernels that it is built for.
 //!
-//! Kbuild sets `linux_7_2`. For 7.3 this file only passes on what is there; it goes when 7.2 goes.
-//!
-//! Upstream: all of it is in 7.3.
+//! Upstream: all of it is in 7.3, and passed on here as it is there.
 
 #[cfg(not(linux_7_2))]
 mod kernel_crate {
@@ -46,6 +44,8 @@ mod kernel_crate {
 }
 
 #[cfg(linux_7_2)]
+/// The same for 7.2, which lacks it, or has it under another name. Kbuild sets the `cfg`; this goes
+/// when 7.2 goes.
 mod kernel_crate {
     use core::num::NonZeroI32;
     use kernel::{
@@ -140,7 +140,6 @@ mod kernel_crate {
 pub(crate) use kernel_crate::*;
 
 /// Calls a macro with the type of a module parameter that is a flag, and with what it is when set.
-/// 7.2 knows numbers alone.
 #[cfg(not(linux_7_2))]
 macro_rules! with_flag {
     ($declare:ident) => {
@@ -149,6 +148,7 @@ macro_rules! with_flag {
 }
 
 #[cfg(linux_7_2)]
+/// The same for 7.2, whose parameters are numbers.
 macro_rules! with_flag {
     ($declare:ident) => {
         $declare!(u8, 1);

@@ -9,7 +9,7 @@
 //! |---------------|-------------------------------------------------------------------------|
 //! | `chardev.rs`  | a character device whose node has a folder, a mode and an owner         |
 //! | `clock.rs`    | the monotonic clock as a number                                         |
-//! | `compat.rs`   | nothing: what 7.2 has otherwise                                         |
+//! | `compat.rs`   | nothing: what is not in all kernels that the driver is built for        |
 //! | `credentials.rs` | users and groups by number, `capable()`                              |
 //! | `debugfs.rs`  | files in debugfs that a module can have and be unloaded                 |
 //! | `fasync.rs`   | SIGIO                                                                   |
