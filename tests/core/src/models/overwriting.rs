@@ -40,18 +40,22 @@ const HEADER_WORDS: usize = Header::SIZE / 8;
 
 impl Words for Shared {
     fn load(&self, position: u64) -> u64 {
-        self.word(position).load(Relaxed)
+        self.word(position).map_or(0, |word| word.load(Relaxed))
     }
 
     fn store(&self, position: u64, word: u64) {
-        self.word(position).store(word, Relaxed);
+        if let Some(place) = self.word(position) {
+            place.store(word, Relaxed);
+        }
     }
 }
 
 impl Shared {
-    fn word(&self, position: u64) -> &AtomicU64 {
+    /// The word of a header. What pads a record is cleared, and no reader looks at it.
+    fn word(&self, position: u64) -> Option<&AtomicU64> {
         let offset = position as usize;
-        &self.words[offset / UNIT % UNITS * HEADER_WORDS + offset % UNIT / 8]
+        let word = offset % UNIT / 8;
+        (word < HEADER_WORDS).then(|| &self.words[offset / UNIT % UNITS * HEADER_WORDS + word])
     }
 
     fn cell(&self, position: u64) -> &AtomicU32 {
@@ -208,7 +212,7 @@ impl Reader {
                     .map(|begin| {
                         let sequence = after(span.position, begin + 8);
                         let value = after(payload.position, begin);
-                        let sequence = shared.word(sequence).load(Relaxed);
+                        let sequence = shared.load(sequence);
                         (sequence, shared.cell(value).load(Relaxed))
                     })
                     .collect()
