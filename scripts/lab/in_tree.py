@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab import paths, source
 from lab.errors import Exit, HostNotFit, LabError, UsageError
+from lab.lint import CHECKPATCH_IGNORE_EVENTS
 from lab.report import say
 
 DRIVER = "drivers/misc/ringdev"
@@ -71,8 +72,9 @@ def main(argv: list[str]) -> int:
 
 def series() -> list[Patch]:
     """Returns the patches, of which each leaves a tree that builds."""
-    files = {place: text for place, text in _driver().items() if "/staging/" not in place}
-    gaps = {place: text for place, text in _driver().items() if "/staging/" in place}
+    driver = _driver()
+    gaps = {place: text for place, text in driver.items() if "/staging/" in place}
+    files = {place: text for place, text in driver.items() if place not in gaps}
     header, events = "include/uapi/linux/ringdev.h", "include/trace/events/ringdev.h"
     document = "Documentation/misc-devices/ringdev.rst"
     entries = {
@@ -173,7 +175,12 @@ def check(tree: Path, patches: list[Path]) -> list[str]:
     for patch in patches:
         # Who sends it signs it.
         command = [str(tree / "scripts/checkpatch.pl"), "--strict", "--no-signoff", "--quiet"]
-        command += ["--terse", "--show-types", f"--ignore={','.join(IGNORED)}", str(patch)]
+        command += [
+            "--terse",
+            "--show-types",
+            f"--ignore={','.join(sorted(CHECKPATCH_IGNORE_EVENTS))}",
+            str(patch),
+        ]
         run = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
         said = (run.stdout + run.stderr).splitlines()
         found += [line for line in said if not line.startswith("total: ")]
@@ -189,20 +196,6 @@ def check(tree: Path, patches: list[Path]) -> list[str]:
         if run.returncode or not run.stdout.strip():
             found.append(f"{patch.name}: get_maintainer.pl: {run.stderr.strip() or 'nobody'}")
     return found
-
-
-# What checkpatch.pl shall not say, and why not.
-IGNORED = (
-    # Kconfig and Makefile name the files that they are in where a reader has to look there.
-    "EMBEDDED_FILENAME",
-    # A module parameter's description is one string, as modinfo prints it.
-    "LONG_LINE_STRING",
-    # The wrapper of waitqueue_active() has its comment where the barrier is: at its Rust caller.
-    "WAITQUEUE_ACTIVE",
-    # Headers of tracepoints are laid out as the kernel's are.
-    "OPEN_ENDED_LINE",
-    "PARENTHESIS_ALIGNMENT",
-)
 
 
 def _driver() -> dict[str, str]:

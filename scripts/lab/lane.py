@@ -15,6 +15,7 @@ from lab.toolchain import Toolchain
 # Those that tests run in, and those that they run in if one asks for it.
 NAMES = ("plain", "debug")
 ON_REQUEST = ("stock",)
+ALL = (*NAMES, *ON_REQUEST)
 MEMORY_MIB = {"plain": 1024, "debug": 2048, "inline": 1024, "stock": 2048}
 # Seconds that the lab itself needs under TCG on a slow host, by lane; KVM needs a fraction.
 PATIENCE = {"plain": 120.0, "debug": 480.0, "inline": 120.0, "stock": 300.0}

@@ -52,12 +52,11 @@ def main(argv: list[str]) -> int:
 
 def combinations() -> Sequence[tuple[str, str]]:
     """Returns the series and lanes that are meant."""
-    lanes = (*lane.NAMES, *lane.ON_REQUEST)
     wanted = os.environ.get("LANE")
-    if wanted and wanted not in lanes:
-        raise UsageError(f"LANE={wanted}: there are {', '.join(lanes)}")
+    if wanted and wanted not in lane.ALL:
+        raise UsageError(f"LANE={wanted}: there are {', '.join(lane.ALL)}")
     series = [source.series().name] if os.environ.get("KERNEL") else list(source.SERIES)
-    return [(each, name) for each in series for name in lanes if wanted in (None, "", name)]
+    return [(each, name) for each in series for name in lane.ALL if wanted in (None, "", name)]
 
 
 def run(series: str, name: str, only: str) -> Row:

@@ -53,7 +53,7 @@ class Width:
     build: Callable[[Toolchain, str], dict[str, Path]]
     # What a kernel needs to run it, that the lab's own kernels have.
     symbols: tuple[str, ...] = ()
-    lanes: tuple[str, ...] = (*lane.NAMES, *lane.ON_REQUEST)
+    lanes: tuple[str, ...] = lane.ALL
 
 
 NATIVE = Width("user", "guest", cargo.guest_programs)
@@ -87,9 +87,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
     parser.add_argument("--twin", action="store_true", default=os.environ.get("TWIN", "") == "1")
     options = parser.parse_args(argv)
-    known = (*lane.NAMES, *lane.ON_REQUEST)
-    if options.lane not in ("", *known):
-        raise UsageError(f"LANE={options.lane}: there are {', '.join(known)}")
+    if options.lane not in ("", *lane.ALL):
+        raise UsageError(f"LANE={options.lane}: there are {', '.join(lane.ALL)}")
 
     log = logs.new("test")
     run = TestRun(options.only, twin=options.twin)

@@ -46,7 +46,7 @@ def parser() -> Parser:
         f"on stderr it is the lab's:\n  {USAGE}  wrong call\n" + "\n".join(codes),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--lane", choices=(*lane.NAMES, *lane.ON_REQUEST), default="plain")
+    result.add_argument("--lane", choices=lane.ALL, default="plain")
     result.add_argument(
         "--extra", type=Path, metavar="DIR", help="a folder that the guest has as /extra"
     )
