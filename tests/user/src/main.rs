@@ -18,6 +18,7 @@ mod broadcast;
 mod calls;
 mod capacity;
 mod cgroup;
+mod changing;
 mod chaos;
 mod control;
 mod create;
@@ -61,7 +62,7 @@ use std::process::ExitCode;
 
 use harness::{Lane, Test};
 
-const SUBJECTS: [&[Test]; 30] = [
+const SUBJECTS: [&[Test]; 31] = [
     write::TESTS,
     read::TESTS,
     poll::TESTS,
@@ -70,6 +71,7 @@ const SUBJECTS: [&[Test]; 30] = [
     sigio::TESTS,
     fault::TESTS,
     userfault::TESTS,
+    changing::TESTS,
     calls::TESTS,
     splice::TESTS,
     aio::TESTS,
