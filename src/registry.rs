@@ -5,13 +5,18 @@
 //! # Locks
 //!
 //! - `Registry::rings`, a mutex: which rings there are. It is held while a node is made or removed,
-//!   so that a name is free again when its node is gone, and not before. Opening and using a ring
-//!   takes it never.
-//! - `Budget::users`, a mutex inside that one: how much each user has.
+//!   so that a name is free again when its node is gone, and not before. No ring's memory is found
+//!   or zeroed with it held. Opening and using a ring takes it never.
+//! - `Ring::charge`, a mutex: those who resize a ring, among each other. It is held while memory is
+//!   found for it, and outside the locks of its channel.
+//! - `Budget::users`, a mutex inside each of these: how much each user has.
 
 use crate::{
     abi,
-    channel::Channel,
+    channel::{
+        Channel,
+        Memory, //
+    },
     endpoint::Endpoint,
     ring::{
         Attributes,
@@ -40,10 +45,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     },
@@ -112,7 +113,8 @@ pub(crate) struct Ring {
     #[pin]
     pub(crate) channel: Channel,
     // Given back after the memory of the channel, which is dropped before.
-    charge: Charge,
+    #[pin]
+    charge: Mutex<Charge>,
 }
 
 impl Ring {
@@ -141,6 +143,15 @@ impl Rings {
     /// The ring of that name. `ENOENT` if there is none.
     fn by_name(&self, name: Name) -> Result<Arc<Ring>> {
         self.first(|ring| ring.identity.name == name).ok_or(ENOENT)
+    }
+
+    /// The number for a node of that name. `EEXIST` if there is one, `ENOSPC` if there are as many
+    /// as there may be.
+    fn minor_for(&self, name: Name, region: &Region) -> Result<u32> {
+        match self.first(|ring| ring.identity.name == name) {
+            Some(_) => Err(EEXIST),
+            None => region.free_minor().ok_or(ENOSPC),
+        }
     }
 
     fn first(&self, is_meant: impl Fn(&Ring) -> bool) -> Option<Arc<Ring>> {
@@ -202,16 +213,12 @@ impl Registry {
         capacity: Capacity,
         (mode, uid, gid): (u16, Kuid, Kgid),
     ) -> Result {
-        let mut rings = self.rings.lock();
-        if rings
-            .list
-            .iter()
-            .any(|named| named.ring.identity.name == name)
-        {
-            return Err(EEXIST);
-        }
-        let minor = self.region.free_minor().ok_or(ENOSPC)?;
+        self.rings.lock().minor_for(name, &self.region)?;
         let charge = Budget::charge(&self.budget, capacity.as_u64(), self.limits.max_user_bytes)?;
+        let memory = Memory::new(capacity)?;
+        let mut rings = self.rings.lock();
+        // Again: another ring may have been made meanwhile.
+        let minor = rings.minor_for(name, &self.region)?;
         let identity = Identity {
             id: rings.next_id,
             name,
@@ -220,12 +227,12 @@ impl Registry {
             gid,
         };
         let label = Label::new(identity.id, identity.name.as_c_str()?);
-        let channel = Channel::new(label, attributes, capacity)?;
+        let channel = Channel::new(label, attributes, memory)?;
         let ring = Arc::pin_init(
             pin_init!(Ring {
                 identity,
                 channel <- channel,
-                charge,
+                charge <- new_mutex!(charge, "ringdev_charge"),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -280,17 +287,16 @@ impl Registry {
     /// Changes the capacity of a ring. `ENOENT`, `EBUSY` if the data do not fit, `EDQUOT`,
     /// `ENOMEM`.
     pub(crate) fn resize(&self, name: Name, capacity: Capacity) -> Result {
-        // One at a time, so that charge and capacity stay what they are meanwhile, and the ring the
-        // one of that name.
-        let rings = self.rings.lock();
-        let ring = rings.by_name(name)?;
-        let before = ring
-            .charge
-            .change(capacity.as_u64(), self.limits.max_user_bytes)?;
-        ring.channel.resize(capacity).inspect_err(|_| {
-            // Less than a moment ago is always allowed; more, it had before.
-            let _ = ring.charge.change(before, u64::MAX);
-        })
+        let ring = self.find(name)?;
+        // One at a time, so that what is charged is what it has.
+        let mut charge = ring.charge.lock();
+        let before = charge.bytes;
+        let after = capacity.as_u64();
+        // More is charged before, and less after, so that nobody else has it meanwhile.
+        charge.change(before.max(after), self.limits.max_user_bytes)?;
+        let result = ring.channel.resize(capacity);
+        charge.change(if result.is_ok() { after } else { before }, u64::MAX)?;
+        result
     }
 }
 
@@ -307,10 +313,10 @@ impl Budget {
     /// `CAP_SYS_RESOURCE`; `ENOMEM`.
     fn charge(this: &Arc<Self>, bytes: u64, max: u64) -> Result<Charge> {
         let user = credentials::current_uid();
-        let charge = Charge {
+        let mut charge = Charge {
             budget: this.clone(),
             user,
-            bytes: Atomic::new(0),
+            bytes: 0,
         };
         charge.change(bytes, max)?;
         Ok(charge)
@@ -321,15 +327,14 @@ impl Budget {
 struct Charge {
     budget: Arc<Budget>,
     user: Kuid,
-    /// Changed with the lock of the budget held.
-    bytes: Atomic<u64>,
+    bytes: u64,
 }
 
 impl Charge {
-    /// Charges `bytes` instead, and returns what it was. `EDQUOT` as for [`Budget::charge`].
-    fn change(&self, bytes: u64, max: u64) -> Result<u64> {
+    /// Charges `bytes` instead. `EDQUOT` as for [`Budget::charge`]; less never fails.
+    fn change(&mut self, bytes: u64, max: u64) -> Result {
         let mut users = self.budget.users.lock();
-        let before = self.bytes.load(Relaxed);
+        let before = self.bytes;
         let entry = users.iter().position(|(user, _)| *user == self.user);
         let all = entry
             .and_then(|entry| users.get(entry))
@@ -350,8 +355,8 @@ impl Charge {
             None if all > 0 => users.push((self.user, all), GFP_KERNEL)?,
             None => {}
         }
-        self.bytes.store(bytes, Relaxed);
-        Ok(before)
+        self.bytes = bytes;
+        Ok(())
     }
 }
 

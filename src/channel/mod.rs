@@ -305,6 +305,20 @@ pub(crate) struct CursorStatistics {
     pub(crate) watermark: Watermark,
 }
 
+/// What a ring keeps its data in.
+pub(crate) struct Memory {
+    capacity: Capacity,
+    data: Arc<Mirror>,
+}
+
+impl Memory {
+    /// Finds it and zeroes it, which takes long if it is much. `ENOMEM`. May sleep.
+    pub(crate) fn new(capacity: Capacity) -> Result<Self> {
+        let data = Arc::new(Mirror::new(capacity.bytes())?, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { capacity, data })
+    }
+}
+
 impl Channel {
     /// Makes an empty ring. `ENOMEM` if there is no memory, and then nothing is left of it.
     ///
@@ -312,11 +326,10 @@ impl Channel {
     pub(crate) fn new(
         label: Label,
         attributes: Attributes,
-        capacity: Capacity,
+        Memory { capacity, data }: Memory,
     ) -> Result<impl PinInit<Self>> {
         const START: u64 = 0;
 
-        let data = Arc::new(Mirror::new(capacity.bytes())?, GFP_KERNEL_ACCOUNT)?;
         let turn = match attributes.delivery {
             Delivery::Shared => Turn::One,
             Delivery::Broadcast => Turn::Everybody,
@@ -586,7 +599,7 @@ impl Channel {
     ///
     /// Writers wait meanwhile, readers do not.
     pub(crate) fn resize(&self, capacity: Capacity) -> Result {
-        let data = Arc::new(Mirror::new(capacity.bytes())?, GFP_KERNEL_ACCOUNT)?;
+        let Memory { data, .. } = Memory::new(capacity)?;
         let mut producer = self.producer.lock();
         let head = producer.core.newest().position;
         if self.attributes.overwrites() {

@@ -4,7 +4,8 @@
  *
  * Locks: rings_lock, around which rings there are. It is held while a node is made or removed, so
  * that a name is free again when its node is gone, and not before; opening and using a ring never
- * takes it. accounts_lock inside it, around how much each user has.
+ * takes it, and no ring's memory is found with it held. resize_lock of a ring, among those who
+ * resize it. accounts_lock inside these, around how much each user has.
  */
 #include <linux/capability.h>
 #include <linux/cdev.h>
@@ -160,6 +161,36 @@ int registry_create(const struct ringdev_create *create)
 	if (!uid_valid(uid) || !gid_valid(gid))
 		return -EINVAL;
 	mutex_lock(&rings_lock);
+	err = find(create->name) ? -EEXIST : 0;
+	mutex_unlock(&rings_lock);
+	if (err)
+		return err;
+	ring = kzalloc_obj(*ring, GFP_KERNEL_ACCOUNT);
+	if (!ring)
+		return -ENOMEM;
+
+	device_initialize(&ring->dev);
+	/* From here on putting the device frees the ring. It has no power to manage. */
+	device_set_pm_not_required(&ring->dev);
+	ring->dev.class = &ring_class;
+	ring->dev.type = &ring_type;
+	cdev_init(&ring->cdev, &endpoint_fops);
+	ring->cdev.owner = THIS_MODULE;
+	memcpy(ring->name, create->name, sizeof(ring->name));
+	ring->mode = create->mode;
+	ring->uid = uid;
+	ring->gid = gid;
+	mutex_init(&ring->resize_lock);
+	err = charge(ring, create->capacity, limits.max_user_bytes);
+	if (!err)
+		err = ring_init(ring, create);
+	if (!err)
+		err = dev_set_name(&ring->dev, "%s", ring->name);
+	if (err)
+		goto put;
+
+	mutex_lock(&rings_lock);
+	/* Again: another ring may have been made meanwhile. */
 	err = -EEXIST;
 	if (find(create->name))
 		goto unlock;
@@ -167,46 +198,24 @@ int registry_create(const struct ringdev_create *create)
 	err = minor;
 	if (minor < 0)
 		goto unlock;
-	err = -ENOMEM;
-	ring = kzalloc_obj(*ring, GFP_KERNEL_ACCOUNT);
-	if (!ring)
-		goto free_minor;
-
-	device_initialize(&ring->dev);
-	/* From here on putting the device frees the ring. It has no power to manage. */
-	device_set_pm_not_required(&ring->dev);
-	ring->dev.devt = first_devt + minor;
-	ring->dev.class = &ring_class;
-	ring->dev.type = &ring_type;
-	cdev_init(&ring->cdev, &endpoint_fops);
-	ring->cdev.owner = THIS_MODULE;
-	ring->id = next_id;
-	memcpy(ring->name, create->name, sizeof(ring->name));
-	ring->mode = create->mode;
-	ring->uid = uid;
-	ring->gid = gid;
 	ring->minor = minor;
-	err = charge(ring, create->capacity, limits.max_user_bytes);
-	if (!err)
-		err = ring_init(ring, create);
-	if (!err)
-		err = dev_set_name(&ring->dev, "%s", ring->name);
+	ring->dev.devt = first_devt + minor;
+	ring->id = next_id;
 	/* Last: when it is there, the ring can be opened. */
-	if (!err)
-		err = cdev_device_add(&ring->cdev, &ring->dev);
+	err = cdev_device_add(&ring->cdev, &ring->dev);
 	if (err)
-		goto put;
+		goto free_minor;
 	list_add_tail(&ring->link, &rings);
 	next_id++;
 	mutex_unlock(&rings_lock);
 	return 0;
 
-put:
-	ring_put(ring);
 free_minor:
 	ida_free(&minors, minor);
 unlock:
 	mutex_unlock(&rings_lock);
+put:
+	ring_put(ring);
 	return err;
 }
 
@@ -264,27 +273,25 @@ struct ring *registry_next(u64 id)
 	return next;
 }
 
-/* One at a time, so that charge and capacity stay what they are meanwhile. */
 int registry_resize(const char *name, u64 capacity)
 {
-	struct ring *ring;
+	struct ring *ring = registry_find(name);
 	u64 before;
-	int err = -ENOENT;
+	int err;
 
-	mutex_lock(&rings_lock);
-	ring = find(name);
 	if (!ring)
-		goto unlock;
+		return -ENOENT;
+	/* One at a time, so that what is charged is what it has. */
+	mutex_lock(&ring->resize_lock);
 	before = ring->charged;
-	err = charge(ring, capacity, limits.max_user_bytes);
-	if (err)
-		goto unlock;
-	err = ring_resize(ring, capacity);
-	/* What it had before is never refused. */
-	if (err)
-		charge(ring, before, U64_MAX);
-unlock:
-	mutex_unlock(&rings_lock);
+	/* More is charged before, and less after, so that nobody else has it meanwhile. */
+	err = charge(ring, max(before, capacity), limits.max_user_bytes);
+	if (!err) {
+		err = ring_resize(ring, capacity);
+		charge(ring, err ? before : capacity, U64_MAX);
+	}
+	mutex_unlock(&ring->resize_lock);
+	ring_put(ring);
 	return err;
 }
 

@@ -211,6 +211,8 @@ struct ring {
 	umode_t mode;
 	kuid_t uid;
 	kgid_t gid;
+	/* Among those who resize the ring. */
+	struct mutex resize_lock;
 	struct account *account;
 	u64 charged;
 	unsigned int minor;

@@ -37,6 +37,7 @@ pub const TESTS: &[Test] = &[
     test!(create_shows_no_node_that_is_more_open_than_asked_for),
     test!(create_says_in_sysfs_what_the_node_is),
     test!(create_half_made_leaves_nothing),
+    test!(create_of_a_large_ring_holds_up_no_other),
     test!(mode_of_the_node_decides_who_opens_it),
     test!(destroy_of_the_unknown_is_enoent),
     test!(open_of_a_destroyed_ring_is_enodev),
@@ -552,6 +553,42 @@ fn next_finds_its_way_while_rings_come_and_go() {
     }
     changer.finish();
     note!("listed {times} times");
+}
+
+/// To find and to zero memory takes long, and others on the control node do not wait for it.
+fn create_of_a_large_ring_holds_up_no_other() {
+    const LARGE: u64 = 64 << 20;
+    type Command = fn(&Control) -> nix::Result<()>;
+    let commands: [(&str, Command); 2] = [
+        ("create", |control| {
+            control.create(STREAM.request("large", LARGE))
+        }),
+        ("resize", |control| control.resize("large", 2 * LARGE)),
+    ];
+    let control = control();
+    for (name, command) in commands {
+        let begun = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&begun);
+        let large = Task::spawn(move || {
+            let control = self::control();
+            told.store(true, Ordering::Relaxed);
+            command(&control)
+        });
+        while !begun.load(Ordering::Relaxed) {}
+        let mut meanwhile = 0;
+        loop {
+            control.create(STREAM.request("small", 4096)).expect("make");
+            control.destroy("small").expect("destroy");
+            if large.is_finished() {
+                break;
+            }
+            meanwhile += 1;
+        }
+        assert_eq!(large.finish(), Ok(()));
+        note!("{meanwhile} rings came and went during one {name}");
+        // With a lock held for all that time it is one, or two.
+        assert!(meanwhile > 2);
+    }
 }
 
 // errno: control EBADF
