@@ -356,9 +356,154 @@ impl Channel {
 
 /// What was copied, up to `piece` bytes, has been overwritten meanwhile. Answers how much to try
 /// next: the less it is, the less often that happens. A signal ends it.
+///
+/// `EAGAIN` does not, also for who may not wait: there is something, and whoever waits for an edge
+/// then, which is the next write, may wait for ever.
 fn lapped(piece: usize) -> Result<usize> {
     if current!().signal_pending() {
         return Err(ERESTARTSYS);
     }
     Ok((piece / 2).max(LAPPED_MIN))
+}
+
+#[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(ringdev_read)]
+mod tests {
+    use super::{
+        super::Memory,
+        *, //
+    };
+    use crate::{
+        ring::{
+            Attributes,
+            Capacity,
+            Full, //
+        },
+        staging::{
+            file::Access,
+            mirror::Area,
+            trace::Label,
+            transfer::Source, //
+        }, //
+    };
+    use kernel::page::PAGE_SIZE;
+
+    const CAPACITY: u64 = 4096;
+    const LEN: usize = 1000;
+
+    /// So many bytes, whatever they are.
+    struct Bytes(usize);
+
+    impl Source for Bytes {
+        fn remaining(&self) -> usize {
+            self.0
+        }
+
+        fn copy_to(&mut self, area: Area<'_>) -> usize {
+            let len = self.0.min(area.len());
+            self.0 -= len;
+            len
+        }
+
+        fn rewind(&mut self, bytes: usize) {
+            self.0 += bytes;
+        }
+
+        fn fault_in(&mut self, bytes: usize) -> usize {
+            bytes
+        }
+    }
+
+    /// Room for so many bytes, to where a copy takes long: in the first `laps` of them writers fill
+    /// the ring anew.
+    struct Slow<'a> {
+        channel: &'a Channel,
+        laps: u32,
+        room: usize,
+    }
+
+    impl Destination for Slow<'_> {
+        fn remaining(&self) -> usize {
+            self.room
+        }
+
+        fn copy_from(&mut self, area: Area<'_>) -> usize {
+            if let Some(laps) = self.laps.checked_sub(1) {
+                self.laps = laps;
+                fill(self.channel);
+            }
+            let len = self.room.min(area.len());
+            self.room -= len;
+            len
+        }
+
+        fn put(&mut self, bytes: &[u8]) -> usize {
+            let len = self.room.min(bytes.len());
+            self.room -= len;
+            len
+        }
+
+        fn rewind(&mut self, bytes: usize) {
+            self.room += bytes;
+        }
+
+        fn fault_in(&mut self, bytes: usize) -> usize {
+            bytes
+        }
+    }
+
+    /// Writes so much that nothing is left of what was there.
+    fn fill(channel: &Channel) {
+        for _ in 0..2 * CAPACITY as usize / LEN {
+            let written = channel.write(&mut Bytes(LEN), Waiting::Refused);
+            assert!(written.is_ok_and(|len| len == LEN));
+        }
+    }
+
+    /// Reads from a ring that is overwritten, where the first `laps` copies are overtaken.
+    fn read(framing: Framing, batch: Batch, laps: u32, waiting: Waiting) -> Result<Result<usize>> {
+        let attributes = Attributes {
+            framing,
+            full: Full::Overwrite,
+            ..Attributes::STREAM
+        };
+        let memory = Memory::new(Capacity::new(CAPACITY, PAGE_SIZE as u64).ok_or(EINVAL)?)?;
+        let channel = Channel::new(Label::new(0, c"test"), attributes, memory)?;
+        let channel = KBox::pin_init(channel, GFP_KERNEL)?;
+        let access = Access {
+            read: true,
+            write: true,
+        };
+        let reader = channel.open(access)?.ok_or(EINVAL)?;
+        fill(&channel);
+        let mut to = Slow {
+            channel: &channel,
+            laps,
+            room: 2 * LEN,
+        };
+        let result = channel.read(&reader, &mut to, batch, waiting);
+        assert_eq!(to.laps, 0);
+        // What was not read does not count as copied.
+        assert_eq!(to.room, 2 * LEN - *result.as_ref().unwrap_or(&0));
+        channel.close(access, Some(&reader));
+        Ok(result)
+    }
+
+    const KINDS: [(Framing, Batch); 3] = [
+        (Framing::Stream, Batch::Payload),
+        (Framing::Record, Batch::Payload),
+        (Framing::Record, Batch::WithHeaders),
+    ];
+
+    #[test]
+    fn reader_that_is_lapped_goes_on_until_it_has_something() -> Result {
+        for (framing, batch) in KINDS {
+            for waiting in [Waiting::Allowed, Waiting::Refused] {
+                for laps in [0, 1, 100] {
+                    assert!(read(framing, batch, laps, waiting)?.is_ok_and(|len| len > 0));
+                }
+            }
+        }
+        Ok(())
+    }
 }
