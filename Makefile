@@ -96,7 +96,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 	@$(LAB) distclean
 
 # The lines from here on are printed by `make help`.
-#  LANE=plain|debug  run, test, debug: this lane alone; run, test: also stock, Debian's own kernel
+#  LANE=plain|debug  run, test, debug: this lane alone; run, test: also up, rt, newest, stock
 #  ONLY=PATTERN      test, mistakes: only those whose name has PATTERN in it
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest, and its exit code
@@ -105,9 +105,9 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
 #  GATE=1            bench: only the instructions, and whether they are within their bounds
 #  SWITCHES=1        bench: the ring without each decision of its design as well
-#  RECORD=1          bench: record the figures in tests/bench and Documentation; mistakes: the table
+#  RECORD=1          bench, mistakes, test-matrix: record what came out in Documentation
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
-#  KERNEL=7.2|7.3    the series of the lab's kernels, also of the stock lane's; 7.3 if not given
+#  KERNEL=7.2|7.3    the series of the kernels, of all lanes; 7.3 if not given
 #  KEY=FILE CERT=... sign: the key, and its certificate in DER
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built

@@ -54,9 +54,8 @@ read(2) from /dev/null, two system calls through the VFS that copy nothing.
 import argparse
 import json
 import os
-import subprocess
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -266,9 +265,9 @@ def describe(where: Lane, report: Mapping[str, Any], counted: Costs) -> dict[str
         "schema": SCHEMA,
         "kernel": where.kernel.release,
         "rustc": where.config.get("CONFIG_RUSTC_VERSION_TEXT", "").strip('"'),
-        "revision": _revision(),
+        "revision": toolchain.revision(paths.ROOT) or None,
         "source": module.source_hash(paths.ROOT),
-        "qemu": _first_line([str(where.tools.tool("qemu")), "--version"]),
+        "qemu": toolchain.first_line([str(where.tools.tool("qemu")), "--version"]),
         "cpu": TCG_CPU,
         "clocksource": report["clocksource"],
         "calibration": report["calibration"],
@@ -319,16 +318,3 @@ def notes(results: Mapping[str, Any], counted: Costs) -> str:
         f"Clock: {loop} instructions took {passed} ns of {results['clocksource']}.",
     )
     return "\n".join(textwrap.fill(sentence, WIDTH) for sentence in sentences)
-
-
-def _revision() -> str | None:
-    described = _first_line(["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty"])
-    return described or None
-
-
-def _first_line(command: Sequence[str]) -> str:
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return run.stdout.partition("\n")[0] if run.returncode == 0 else ""

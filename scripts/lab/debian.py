@@ -15,6 +15,15 @@ from lab.report import say
 from lab.toolchain import Toolchain
 
 SUITE = "trixie"
+# Where Debian has the newest compilers that it takes for fit for use.
+NEWEST = "testing"
+
+# What builds kernels and modules, beside a compiler of C.
+TOOLS = (
+    *("bc", "bindgen", "bison", "flex", "kmod", "libelf-dev", "libssl-dev", "make", "perl"),
+    *("python3", "rust-src", "rustc", "xz-utils"),
+)
+CLANG = ("clang", "libc6-dev", "lld", "llvm")
 
 # The root's own; a host's may not be for it.
 ENVIRONMENT = {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
@@ -40,6 +49,10 @@ class Root:
             *(str(ENTER), str(self.path), str(work), *map(str, folders), "--", *inside),
         ]
 
+    def packages(self) -> str:
+        """Returns what tells the root's packages, with their versions, from others."""
+        return hashlib.sha256((self.path / "var/lib/dpkg/status").read_bytes()).hexdigest()
+
     def run(self, work: Path, folders: Sequence[Path], script: Path, *arguments: str) -> int:
         """Runs a script in the root, with its output in a log, and returns its exit code."""
         inside = ["sh", "-c", script.read_text(), script.name, *arguments]
@@ -50,25 +63,28 @@ class Root:
 
 
 def root(tc: Toolchain, packages: Sequence[str], suites: Sequence[str] = (SUITE,)) -> Root:
-    """Returns a root of Debian that has these packages; makes it if need be."""
+    """Returns a root of Debian that has these packages; makes it if need be.
+
+    It is of the first suite, and may have packages of the others.
+    """
     if os.geteuid() != 0:
         raise HostNotFit("a Debian root is for root to enter: run this by sudo, or in a container")
     mirror = archive.find_mirror(*suites)
     if not mirror:
-        raise HostNotFit(f"there is no mirror of Debian here to take a root of {SUITE} from")
+        raise HostNotFit(f"there is no mirror of Debian here to take a root of {suites[0]} from")
     made_from = " ".join((mirror, *suites, *packages))
     key = hashlib.sha256(made_from.encode()).hexdigest()[:12]
-    final = paths.cache() / "roots" / f"{SUITE}-{key}"
+    final = paths.cache() / "roots" / f"{suites[0]}-{key}"
     log = paths.cache() / "logs/root.log"
     log.parent.mkdir(exist_ok=True)
     with paths.locked(final.with_suffix(".lock"), "the Debian root") as lock:
         if not final.exists():
-            say(f"making a root of Debian {SUITE}, once (2 to 10 minutes; log: {log})")
+            say(f"making a root of Debian {suites[0]}, once (2 to 10 minutes; log: {log})")
             with paths.atomic_dir(final) as folder, log.open("w") as output:
                 signed = f"deb [signed-by={archive.KEYRING}] {mirror}"
                 bootstrap = [
                     *(str(tc.tool("mmdebstrap")), "--variant=minbase"),
-                    *(f"--include={','.join(packages)}", SUITE, str(folder)),
+                    *(f"--include={','.join(packages)}", suites[0], str(folder)),
                     *(f"{signed} {suite} main" for suite in suites),
                 ]
                 if command.run(bootstrap, env=tc.env(), log=output, lock=lock, what="the root"):

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +27,24 @@ from lab.errors import HostNotFit, LabError, UsageError
 from lab.report import say
 from lab.toolchain import Toolchain, built_by, env_path
 
-# What each lane has on top of allnoconfig, by the files in scripts/lanes. "inline" is the plain
-# lane, but for one switch, and there to be measured beside it.
+# What each lane has on top of allnoconfig, by the files in scripts/lanes; of what two of them say
+# the last counts. "inline" is the plain lane, but for one switch, and there to be measured beside
+# it. "newest" is the plain lane by other compilers.
 FRAGMENTS = {
     "plain": ("base", "plain"),
     "debug": ("base", "debug"),
+    "up": ("base", "plain", "up"),
+    "rt": ("base", "plain", "rt"),
+    "newest": ("base", "plain"),
     "inline": ("base", "plain", "inline"),
 }
 
 # What a tree must have when it is done.
 TARGETS = ("bzImage", "modules", "scripts_gdb")
 
-# Minutes that a build takes on one core; half of that on two.
-MINUTES = {"plain": 16, "debug": 22, "inline": 16}
+# Minutes that a build takes on one core; half of that on two. The debug lane's takes longer.
+MINUTES = 16
+MINUTES_DEBUG = 22
 
 # A built tree, and what the build needs besides.
 ROOM = 5 << 30
@@ -93,12 +98,43 @@ class Kernel:
     def make(self, tc: Toolchain, *arguments: str) -> list[str]:
         """Returns the command that runs kbuild in this tree with the compilers it was built by."""
         config = read_config(self.build / ".config")
-        variables = [] if self.root else [v for v in tc.make_vars() if self.clang or v != "LLVM=1"]
+        variables = [v for v in make_vars(tc, self.root) if self.clang or v != "LLVM=1"]
         return ["make", "-C", str(self.build), *variables, *cc_var(config), *arguments]
 
 
-def ensure(lane: str, tc: Toolchain) -> Kernel:
-    """Returns the lane's kernel: the user's KDIR, or the lab's own, built first if need be."""
+@dataclass(frozen=True)
+class Compilers:
+    """What builds a kernel: what this machine has, or what a Debian root has."""
+
+    tools: Toolchain
+    root: Root | None = None
+
+    def identity(self) -> list[str]:
+        """Returns what tells these compilers from others."""
+        if self.root:
+            return [self.root.packages()]
+        versions = self.tools.versions
+        names = ["rustc", "bindgen", "clang", "ld.lld"]
+        if not self.tools.llvm_bin:
+            names.append("gcc")
+        return [versions.get(name, "") for name in names]
+
+    def make(self, home: Path, source: Path, *arguments: str) -> list[str]:
+        """Returns the command that runs kbuild in a source tree, to write below ``home``."""
+        make = ["make", "-C", str(source), *make_vars(self.tools, self.root), *arguments]
+        return self.root.command(home, [source], make) if self.root else make
+
+
+def make_vars(tc: Toolchain, root: Root | None) -> list[str]:
+    """Returns kbuild's variables that name the compilers: in a root they have their usual names."""
+    return ["LLVM=1"] if root else tc.make_vars()
+
+
+def ensure(lane: str, tc: Toolchain, root: Root | None = None) -> Kernel:
+    """Returns the lane's kernel: the user's KDIR, or the lab's own, built first if need be.
+
+    With a root, that one's compilers build it.
+    """
     if lane not in FRAGMENTS:
         raise UsageError(f"there is no lane '{lane}', only {' and '.join(FRAGMENTS)}")
     if kdir := env_path("KDIR"):
@@ -111,18 +147,19 @@ def ensure(lane: str, tc: Toolchain) -> Kernel:
         )
     source = sources.ensure()
     fragment = lane_fragment(lane)
-    key = build_key(source.identity, fragment, tc)
+    compilers = Compilers(tc, root)
+    key = build_key(source.identity, fragment, compilers)
     home = paths.cache() / "kernels" / f"{lane}-{source.version}-{key}"
     stamp = home / "complete"
     # A user's own source can change under us: there make decides what is to be done.
     if stamp.exists() and not source.from_user:
-        return load(home)
+        return load(home, root)
     with paths.locked(home.with_suffix(home.suffix + ".lock"), f"the {lane} kernel") as lock:
         if not stamp.exists() or source.from_user:
             home.mkdir(parents=True, exist_ok=True)
             (home / "fragment").write_text(fragment)
-            _build(home, lane, source, tc, lock)
-    return load(home)
+            _build(home, lane, source, compilers, lock)
+    return load(home, root)
 
 
 def from_kdir(build: Path, lane: str) -> Kernel:
@@ -236,13 +273,10 @@ def not_taken(fragment: str, config: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def build_key(source: str, fragment: str, tc: Toolchain) -> str:
+def build_key(source: str, fragment: str, compilers: Compilers) -> str:
     """Returns a short name for all that a kernel is made from."""
-    compilers = [tc.versions.get(name, "") for name in ("rustc", "bindgen", "clang", "ld.lld")]
-    if not tc.llvm_bin:
-        compilers.append(tc.versions.get("gcc", ""))
     symbols = sorted(wanted(fragment).items())
-    made_from = [source, symbols, compilers, TARGETS, REPRODUCIBLE]
+    made_from = [source, symbols, compilers.identity(), TARGETS, REPRODUCIBLE]
     return _short(json.dumps(made_from))
 
 
@@ -250,8 +284,8 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def load(home: Path) -> Kernel:
-    """Returns a kernel that the lab has built in ``home`` of its cache."""
+def load(home: Path, root: Root | None = None) -> Kernel:
+    """Returns a kernel that the lab has built in ``home`` of its cache, by a root's compilers."""
     build = home / "build"
     return Kernel(
         lane=home.name.partition("-")[0],
@@ -260,10 +294,17 @@ def load(home: Path) -> Kernel:
         release=(build / "include/config/kernel.release").read_text().strip(),
         key=home.name.rpartition("-")[2],
         clang=read_config(build / ".config").get("CONFIG_CC_IS_CLANG") == "y",
+        root=root,
     )
 
 
-def _build(home: Path, lane: str, source: sources.Source, tc: Toolchain, lock: int) -> None:
+def _build(
+    home: Path,
+    lane: str,
+    source: sources.Source,
+    compilers: Compilers,
+    lock: int,
+) -> None:
     """Configures and builds; the stamp is the last thing written."""
     build = home / "build"
     log = home / "build.log"
@@ -277,16 +318,18 @@ def _build(home: Path, lane: str, source: sources.Source, tc: Toolchain, lock: i
             f"building a kernel takes {ROOM >> 30} GiB in {paths.cache()}, and"
             f" {free >> 20} MiB are free"
         )
-    make = ["make", "-C", str(source.path), f"O={build}", *tc.make_vars(), *REPRODUCIBLE]
+    tc = compilers.tools
+    make = compilers.make(home, source.path, f"O={build}", *REPRODUCIBLE)
     cores = len(os.sched_getaffinity(0))
     with log.open("w") as output:
         configure = [*make, f"KCONFIG_ALLCONFIG={home / 'fragment'}", "allnoconfig"]
         if command.run(configure, env=tc.env(), log=output, lock=lock):
             raise LabError(f"configuring the {lane} kernel failed; the end of {log}:\n{tail(log)}")
-        check_config(home, lane, source.path, tc)
+        check_config(home, lane, source.path, tc, make)
+        minutes = MINUTES_DEBUG if lane == "debug" else MINUTES
         say(
             f"{'going on with' if resumed else 'building'} the {lane} kernel {source.version}:"
-            f" about {max(1, round(MINUTES[lane] / cores))} minutes on {cores} cores, once"
+            f" about {max(1, round(minutes / cores))} minutes on {cores} cores, once"
             f" (log: {log})"
         )
         code = command.run(
@@ -300,10 +343,11 @@ def _build(home: Path, lane: str, source: sources.Source, tc: Toolchain, lock: i
         if shutil.disk_usage(home).free < FULL:
             raise HostNotFit(f"the disk of {home} is full; make room and start again")
         raise LabError(f"building the {lane} kernel failed; the end of {log}:\n{tail(log)}")
-    stamp.write_text(json.dumps({"source": source.identity, "versions": dict(tc.versions)}) + "\n")
+    made_from = {"source": source.identity, "compilers": compilers.identity()}
+    stamp.write_text(json.dumps(made_from) + "\n")
 
 
-def check_config(home: Path, lane: str, src: Path, tc: Toolchain) -> None:
+def check_config(home: Path, lane: str, src: Path, tc: Toolchain, make: Sequence[str]) -> None:
     """Refuses a configuration in which a symbol of the lane did not take, and says why."""
     config = read_config(home / "build/.config")
     missed = not_taken((home / "fragment").read_text(), config)
@@ -315,7 +359,7 @@ def check_config(home: Path, lane: str, src: Path, tc: Toolchain) -> None:
     ]
     if "CONFIG_RUST" in missed:
         run = subprocess.run(
-            ["make", "-C", str(src), f"O={home / 'build'}", *tc.make_vars(), "rustavailable"],
+            [*make, "rustavailable"],
             env=tc.env(),
             capture_output=True,
             text=True,

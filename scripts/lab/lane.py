@@ -5,28 +5,48 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import accel, kernel, module, stock, toolchain
+from lab import accel, debian, kernel, module, stock, toolchain
 from lab.boot import Limits
 from lab.errors import HostNotFit
 from lab.kernel import Kernel
 from lab.qemu import Machine
 from lab.toolchain import Toolchain
 
+
+@dataclass(frozen=True)
+class Traits:
+    """What is a lane's own, beside its kernel. Times are seconds under TCG on a slow host."""
+
+    memory_mib: int = 1024
+    # How long the lab itself may take to boot, to load, and to unload.
+    patience: float = 120.0
+    # How long all user tests together may take. Each has a deadline of its own, kept by the
+    # program; this is for the guest in which not even that works.
+    tests: float = 900.0
+    # What the kernel is told.
+    words: tuple[str, ...] = ()
+    # QEMU's threads that emulate CPUs: one for each, or one for all.
+    threads: str = "multi"
+
+
+TRAITS = {
+    "plain": Traits(),
+    # Slabs with checks do without per-CPU sheaves, in which a pointer to an object stays for a
+    # while after the object was allocated: kmemleak finds it there, and says nothing of a leak.
+    "debug": Traits(2048, 480.0, 2400.0, words=("slab_debug=F",)),
+    "up": Traits(),
+    "rt": Traits(2048, 300.0, 1800.0),
+    "newest": Traits(),
+    # QEMU 7.2 lets one of a dozen guests with a distribution's kernel die ("Oops: int3") while that
+    # patches itself at boot and two threads emulate its CPUs. With one thread none has died.
+    "stock": Traits(2048, 300.0, 1800.0, threads="single"),
+    "inline": Traits(),
+}
 # Those that tests run in, and those that they run in if one asks for it.
 NAMES = ("plain", "debug")
-ON_REQUEST = ("stock",)
+ON_REQUEST = ("up", "rt", "newest", "stock")
 ALL = (*NAMES, *ON_REQUEST)
-MEMORY_MIB = {"plain": 1024, "debug": 2048, "inline": 1024, "stock": 2048}
-# Seconds that the lab itself needs under TCG on a slow host, by lane; KVM needs a fraction.
-PATIENCE = {"plain": 120.0, "debug": 480.0, "inline": 120.0, "stock": 300.0}
 KVM_FRACTION = 0.5
-# What a lane's kernel is told. Slabs with checks do without per-CPU sheaves, in which a pointer to
-# an object stays for a while after the object was allocated: kmemleak finds it there, and says
-# nothing of a leak.
-WORDS = {"debug": ("slab_debug=F",)}
-# QEMU 7.2 lets one of a dozen guests with a distribution's kernel die ("Oops: int3") while that
-# patches itself at boot and two threads emulate its CPUs. With one thread none has died.
-THREADS = {"stock": "single"}
 # What a kernel of the user's own may lack, and no guest can do without.
 NEEDED = ("CONFIG_BLK_DEV_INITRD", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_VIRTIO_CONSOLE",
           "CONFIG_VIRTIO_PCI", "CONFIG_DEVTMPFS", "CONFIG_CGROUPS", "CONFIG_TMPFS")  # fmt: skip
@@ -41,6 +61,11 @@ class Lane:
     kernel: Kernel
     config: Mapping[str, str]
     accel: str
+
+    @property
+    def traits(self) -> Traits:
+        """What is this lane's own."""
+        return TRAITS[self.name]
 
     @property
     def signed_modules(self) -> bool:
@@ -62,15 +87,15 @@ class Lane:
             qemu=self.tools.tool("qemu"),
             accel=self.accel,
             image=self.kernel.image,
-            memory_mib=MEMORY_MIB[self.name],
-            append=(*WORDS.get(self.name, ()), *append),
+            memory_mib=self.traits.memory_mib,
+            append=(*self.traits.words, *append),
             arguments=arguments,
-            threads=THREADS.get(self.name, "multi"),
+            threads=self.traits.threads,
         )
 
     def limits(self, command: float | None) -> Limits:
         """Returns how long the phases of a guest may take; the command's time is as given."""
-        patience = self.scaled(PATIENCE[self.name])
+        patience = self.scaled(self.traits.patience)
         return Limits(boot=patience, load=patience, command=command, unload=patience)
 
     def scaled(self, seconds: float) -> float:
@@ -80,9 +105,13 @@ class Lane:
 
 def prepare(name: str, want: Collection[str] = ()) -> Lane:
     """Gets the tools and the kernel of a lane, and finds out how to emulate it."""
-    if name in ON_REQUEST:
+    if name == "stock":
         tools = toolchain.find(want={"root", "boot", *want})
         built = stock.ensure(tools)
+    elif name == "newest":
+        tools = toolchain.find(want={"root", "boot", *want})
+        packages = (*debian.TOOLS, *debian.CLANG)
+        built = kernel.ensure(name, tools, debian.root(tools, packages, (debian.NEWEST,)))
     else:
         tools = toolchain.find(lane=name, want={"kernel", "boot", *want})
         built = kernel.ensure(name, tools)

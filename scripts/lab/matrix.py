@@ -2,21 +2,25 @@
 """``make test-matrix``: the guests' tests on each series of kernels, in each lane.
 
 A kernel that cannot be had on this machine is a row that says why, and no failure. KERNEL=, LANE=
-and ONLY= narrow it. RECORD=1 writes the table of all of it as Documentation/matrix/table.rst.
+and ONLY= narrow it. RECORD=1 writes what was run, with the commit that it was run of, into the
+table in Documentation/matrix; rows that were not run stay as they were.
 """
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab import lane, paths, performance, source, test
 from lab.errors import Exit, HostNotFit, UsageError
 from lab.ktap import Status
 from lab.lane import Lane
 from lab.report import aligned, say
+from lab.toolchain import revision
 
-TABLE = paths.ROOT / "Documentation/matrix/table.rst"
+FOLDER = paths.ROOT / "Documentation/matrix"
 HEAD = ".. SPDX-License-Identifier: GPL-2.0\n.. Written by `make test-matrix RECORD=1`.\n\n"
 COLUMNS = ("kernel", "lane", "rustc", "compiler", "result")
 
@@ -25,6 +29,8 @@ COLUMNS = ("kernel", "lane", "rustc", "compiler", "result")
 class Row:
     """How the tests came out on a kernel."""
 
+    series: str
+    lane: str
     cells: tuple[str, ...]
     failed: bool = False
 
@@ -35,19 +41,34 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
     parser.add_argument("--record", action="store_true", default=bool(os.environ.get("RECORD")))
     options = parser.parse_args(argv)
-    narrowed = [name for name in ("KERNEL", "LANE", "ONLY") if os.environ.get(name)]
-    if options.record and (options.only or narrowed):
-        raise UsageError(f"RECORD=1 writes a table of all of it: without {' and '.join(narrowed)}")
+    if options.record and options.only:
+        raise UsageError("RECORD=1 writes down how all tests came out: without ONLY")
     if given := [name for name in ("KDIR", "KSRC") if os.environ.get(name)]:
         raise UsageError(f"{given[0]}= is one kernel, and the matrix is of several")
     rows = [run(series, name, options.only) for series, name in combinations()]
     print(aligned([COLUMNS, *(row.cells for row in rows)]))
     failed = any(row.failed for row in rows)
     if options.record and not failed:
-        TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(HEAD + performance.table([COLUMNS, *(row.cells for row in rows)]))
-        say(f"written: {TABLE.relative_to(paths.ROOT)}")
+        record(FOLDER, rows, revision(paths.ROOT))
+        say(f"written: {FOLDER.relative_to(paths.ROOT)}")
     return Exit.TESTS_FAILED if failed else Exit.PASSED
+
+
+def record(folder: Path, rows: Sequence[Row], commit: str) -> None:
+    """Writes rows, of a commit, into the table that the folder has."""
+    file = folder / "rows.json"
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    for row in rows:
+        kept.setdefault(row.series, {})[row.lane] = [*row.cells, commit]
+    kept = {
+        series: {name: kept[series][name] for name in lane.ALL if name in kept[series]}
+        for series in source.SERIES
+        if series in kept
+    }
+    folder.mkdir(exist_ok=True)
+    file.write_text(json.dumps(kept, indent=2) + "\n")
+    cells = [tuple(row) for lanes in kept.values() for row in lanes.values()]
+    (folder / "table.rst").write_text(HEAD + performance.table([(*COLUMNS, "commit"), *cells]))
 
 
 def combinations() -> Sequence[tuple[str, str]]:
@@ -67,9 +88,10 @@ def run(series: str, name: str, only: str) -> Row:
     try:
         where = tests.in_lane(name, reds=False)
     except HostNotFit as error:
-        return Row((series, name, "-", "-", f"not here: {str(error).splitlines()[0]}"))
+        why = f"not here: {str(error).splitlines()[0]}"
+        return Row(series, name, (series, name, "-", "-", why))
     counts = ", ".join(f"{tests.results.count(status)} {status}" for status in Status)
-    return Row((*facts(where), counts), failed=tests.code() is not Exit.PASSED)
+    return Row(series, name, (*facts(where), counts), failed=tests.code() is not Exit.PASSED)
 
 
 def facts(where: Lane) -> tuple[str, str, str, str]:

@@ -18,12 +18,6 @@ from lab.report import say
 from lab.source import Series
 from lab.toolchain import Toolchain
 
-# What is built with; gcc comes with the headers.
-TOOLS = (
-    *("bc", "bindgen", "bison", "flex", "kmod", "libelf-dev", "libssl-dev", "make", "perl"),
-    *("python3", "rust-src", "rustc", "xz-utils"),
-)
-
 FLAVOUR = "+deb13-amd64"
 
 
@@ -33,7 +27,11 @@ def ensure(tc: Toolchain) -> Kernel:
     home = paths.cache() / "stock"
     home.mkdir(exist_ok=True)
     release = f"{_version(series, home).partition('-')[0]}{FLAVOUR}"
-    packages = (f"linux-headers-{release}", f"linux-binary-{release}", series.package, *TOOLS)
+    # gcc comes with the headers.
+    packages = (
+        *(f"linux-headers-{release}", f"linux-binary-{release}", series.package),
+        *debian.TOOLS,
+    )
     root = debian.root(tc, packages, (debian.SUITE, source.SUITE))
     build = _headers(root, home, release)
     return Kernel(

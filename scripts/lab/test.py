@@ -68,10 +68,6 @@ NARROW = Width(
 )
 WIDTHS = (NATIVE, NARROW)
 
-# Seconds that all user tests together may take under TCG. Each test has a deadline of its own,
-# kept by the program; this is for the guest in which not even that works.
-PATIENCE = {"plain": 900.0, "debug": 2400.0, "stock": 1800.0}
-
 # What the twin in C does not have, by how the names of its tests begin.
 TWIN_LACKS = {
     "trace_": "the twin has no tracepoints",
@@ -205,7 +201,7 @@ class TestRun:
             command=shlex.join([PROGRAM, "--lane", where.profile, *self._pattern()]),
             programs=programs,
         )
-        limits = where.limits(where.scaled(PATIENCE[where.name]))
+        limits = where.limits(where.scaled(where.traits.tests))
         run = suite.run(where, task, tests, limits)
         if self._twin:
             run.results = [_of_twin(result) for result in run.results]

@@ -473,6 +473,11 @@ def first_line(arguments: list[str]) -> str:
     return run.stdout.partition("\n")[0].strip() if run.returncode == 0 else ""
 
 
+def revision(tree: Path) -> str:
+    """Returns the commit that a tree is at, and whether it is changed; empty without git."""
+    return first_line(["git", "-C", str(tree), "describe", "--always", "--dirty"])
+
+
 def is_static(path: Path) -> bool:
     """Says whether ``path`` is a 64-bit ELF program that asks for no dynamic loader."""
     with path.open("rb") as file:

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from lab import kernel, module, paths, source
+from lab.debian import Root
 from lab.errors import HostNotFit, LabError, UsageError
-from lab.kernel import Kernel
+from lab.kernel import Compilers, Kernel
 from lab.source import Source
 from lab.toolchain import Toolchain
 
@@ -83,12 +85,49 @@ def test_each_lane_and_each_compiler_has_its_own() -> None:
 
 
 def test_the_key_is_of_symbols_and_not_of_comments() -> None:
-    tc = toolchain()
+    tc = Compilers(toolchain())
     key = kernel.build_key("a", "CONFIG_A=y\n", tc)
     assert kernel.build_key("a", "# Why A.\nCONFIG_A=y\n\n", tc) == key
     assert kernel.build_key("a", "CONFIG_A=m\n", tc) != key
     assert kernel.build_key("a", "CONFIG_A=y\n# CONFIG_B is not set\n", tc) != key
     assert kernel.build_key("b", "CONFIG_A=y\n", tc) != key
+
+
+def test_of_two_fragments_the_last_counts() -> None:
+    symbols = kernel.wanted(kernel.lane_fragment("up"))
+    assert symbols["CONFIG_SMP"] == symbols["CONFIG_PREEMPT"] == "n"
+    assert symbols["CONFIG_PREEMPT_LAZY"] == "y"
+    assert kernel.wanted(kernel.lane_fragment("plain"))["CONFIG_SMP"] == "y"
+
+
+@pytest.mark.usefixtures("tree")
+def test_the_compilers_of_a_root_build_what_is_kept_by_its_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[list[str]] = []
+
+    def enter(
+        _root: Root, work: Path, folders: Sequence[Path], inside: Sequence[str]
+    ) -> Sequence[str]:
+        assert work.name.startswith("newest-7.3.4-")
+        assert folders == [tmp_path / "tree"]
+        entered.append([*inside])
+        return inside
+
+    monkeypatch.setattr(Root, "command", enter)
+    root = Root(tmp_path / "root")
+    status = root.path / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    status.write_text("Package: rustc\nVersion: 1.97.1\n")
+    first = kernel.ensure("newest", toolchain(), root)
+    assert kernel.ensure("newest", toolchain(), root) == first
+    assert built(first) == 1
+    assert first.root == root
+    # Its compilers have their usual names, and this machine's are not named.
+    assert all("LLVM=1" in command for command in entered)
+    assert not any(word.startswith("RUSTC=") for command in entered for word in command)
+    status.write_text("Package: rustc\nVersion: 1.98.0\n")
+    assert kernel.ensure("newest", toolchain(), root).key != first.key
 
 
 @pytest.mark.usefixtures("tree")

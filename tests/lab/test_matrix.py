@@ -2,15 +2,18 @@
 """``make test-matrix``: what it runs, and what its rows say."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from lab import matrix, test
+from lab import lane as lanes
+from lab import matrix, source, test
 from lab.errors import Exit, HostNotFit, UsageError
 from lab.ktap import Result, Status
 from lab.lane import Lane
+from lab.matrix import Row
 from lab.results import Results
 
 CLANG = {
@@ -40,12 +43,12 @@ def test_everything_is_every_lane_of_every_series() -> None:
     found = matrix.combinations()
     assert ("7.3", "plain") in found
     assert ("7.2", "stock") in found
-    assert len(found) == 6
+    assert len(found) == len(source.SERIES) * len(lanes.ALL)
 
 
 def test_it_can_be_narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERNEL", "7.2")
-    assert [name for _, name in matrix.combinations()] == ["plain", "debug", "stock"]
+    assert [name for _, name in matrix.combinations()] == list(lanes.ALL)
     monkeypatch.setenv("LANE", "debug")
     assert matrix.combinations() == [("7.2", "debug")]
     monkeypatch.setenv("LANE", "inline")
@@ -90,8 +93,23 @@ def test_a_kernel_that_is_not_to_be_had_says_why_and_is_no_failure(
     assert "not here: there is no mirror\n" in capsys.readouterr().out
 
 
-def test_a_table_of_a_part_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_some_tests_came_out_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECORD", "1")
-    monkeypatch.setenv("LANE", "plain")
-    with pytest.raises(UsageError, match="without LANE"):
+    monkeypatch.setenv("ONLY", "resize")
+    with pytest.raises(UsageError, match="without ONLY"):
         matrix.main([])
+
+
+def test_what_is_recorded_joins_what_was_there(tmp_path: Path) -> None:
+    folder = tmp_path / "matrix"
+    old = ("7.2.12", "rt", "1.85.0", "clang 19.1.7", "1 passed, 0 failed, 0 skipped")
+    stays = ("7.3.4", "plain", "1.85.0", "clang 19.1.7", "3 passed, 0 failed, 0 skipped")
+    new = ("7.2.12", "rt", "1.85.0", "clang 19.1.7", "2 passed, 0 failed, 0 skipped")
+    matrix.record(folder, [Row("7.2", "rt", old)], "aaaaaaa")
+    matrix.record(folder, [Row("7.3", "plain", stays)], "bbbbbbb")
+    matrix.record(folder, [Row("7.2", "rt", new)], "ccccccc")
+    lines = [line.split() for line in (folder / "table.rst").read_text().splitlines()]
+    rows = [line for line in lines if line and line[0].startswith("7")]
+    # In the order of the series and lanes, not in that of the runs.
+    assert [(row[0], row[-1]) for row in rows] == [("7.3.4", "bbbbbbb"), ("7.2.12", "ccccccc")]
+    assert rows[1][5:7] == ["2", "passed,"]

@@ -12,7 +12,7 @@ from lab import module, paths, suite, test
 from lab.boot import Limits
 from lab.errors import Exit
 from lab.ktap import Result, Status
-from lab.lane import Lane
+from lab.lane import TRAITS, Lane
 from lab.suite import SuiteRun
 from lab.task import Task
 from lab.test import NATIVE, PROGRAM
@@ -37,6 +37,7 @@ def test_the_twin_is_tested_and_what_it_lacks_is_skipped(monkeypatch: pytest.Mon
     where = SimpleNamespace(
         name="plain",
         profile="plain",
+        traits=TRAITS["plain"],
         tools=SimpleNamespace(tool=Path),
         kernel=None,
         config={},
