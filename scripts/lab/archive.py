@@ -103,6 +103,17 @@ def find_mirror(*more: str) -> str:
     return pick_mirror(listing.stdout, *codename, *more)
 
 
+def settings() -> list[str]:
+    """Returns what this machine's apt is told of how to reach mirrors, as lines for another's."""
+    return pick_settings(_run(["apt-config", "dump"]).stdout)
+
+
+def pick_settings(dump: str) -> list[str]:
+    """Returns proxies and the like, and whether a mirror may be old, from apt's configuration."""
+    wanted = r"^Acquire::(?:https?::.+|Check-Valid-Until|Retries) \".+\";$"
+    return re.findall(wanted, dump, re.MULTILINE)
+
+
 def pick_mirror(listing: str, *releases: str) -> str:
     """Returns the mirror of Debian's main archive in apt's list of what it knows.
 

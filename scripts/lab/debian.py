@@ -84,6 +84,7 @@ def root(tc: Toolchain, packages: Sequence[str], suites: Sequence[str] = (SUITE,
                 signed = f"deb [signed-by={archive.KEYRING}] {mirror}"
                 bootstrap = [
                     *(str(tc.tool("mmdebstrap")), "--variant=minbase"),
+                    *(f"--aptopt={setting}" for setting in archive.settings()),
                     *(f"--include={','.join(packages)}", suites[0], str(folder)),
                     *(f"{signed} {suite} main" for suite in suites),
                 ]

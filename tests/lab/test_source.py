@@ -98,6 +98,24 @@ def test_the_mirror_is_that_of_the_main_archive(listing: str, mirror: str) -> No
     assert archive.pick_mirror(listing, "bookworm") == mirror
 
 
+def test_a_root_reaches_mirrors_as_this_machine_does() -> None:
+    dump = """\
+Acquire "";
+Acquire::AllowInsecureRepositories "0";
+Acquire::http::Proxy "http://proxy:3142";
+Acquire::http::Proxy::example.org "DIRECT";
+Acquire::https "";
+Acquire::Check-Valid-Until "false";
+Acquire::IndexTargets::deb::Packages::Optional "0";
+Dir::Cache "var/cache/apt";
+"""
+    assert archive.pick_settings(dump) == [
+        'Acquire::http::Proxy "http://proxy:3142";',
+        'Acquire::http::Proxy::example.org "DIRECT";',
+        'Acquire::Check-Valid-Until "false";',
+    ]
+
+
 @pytest.fixture
 def tarball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A tarball where the lab looks for kernel.org's."""
