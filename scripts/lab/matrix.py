@@ -45,11 +45,13 @@ def main(argv: list[str]) -> int:
         raise UsageError("RECORD=1 writes down how all tests came out: without ONLY")
     if given := [name for name in ("KDIR", "KSRC") if os.environ.get(name)]:
         raise UsageError(f"{given[0]}= is one kernel, and the matrix is of several")
+    # Of what is there now, whatever is changed while it runs.
+    commit = revision(paths.ROOT)
     rows = [run(series, name, options.only) for series, name in combinations()]
     print(aligned([COLUMNS, *(row.cells for row in rows)]))
     failed = any(row.failed for row in rows)
     if options.record and not failed:
-        record(FOLDER, rows, revision(paths.ROOT))
+        record(FOLDER, rows, commit)
         say(f"written: {FOLDER.relative_to(paths.ROOT)}")
     return Exit.TESTS_FAILED if failed else Exit.PASSED
 
