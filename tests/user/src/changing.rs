@@ -204,7 +204,8 @@ fn changed_during_a_create_what_was_copied_counts() {
     until_seen(by_lane(4000, 400), |_| {
         match abi::call_at(&control, abi::CREATE, pages.span(at, size)) {
             Ok(_) => made += 1,
-            Err(Errno::E2BIG | Errno::EINVAL) => {
+            // The size may be copied byte by byte: of a mixture the rest may have no memory.
+            Err(Errno::E2BIG | Errno::EINVAL | Errno::EFAULT) => {
                 refused += 1;
                 assert_eq!(others(&control).len(), 0);
                 return false;
