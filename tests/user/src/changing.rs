@@ -3,8 +3,9 @@
 //! Memory that another thread changes while the kernel copies it: what is copied is up to that
 //! thread, and nothing else is.
 
+use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -34,76 +35,102 @@ pub const TESTS: &[Test] = &[
 ];
 
 const SMALL: usize = 4096;
+const LINE: usize = 64;
 
 /// The longest record in a ring of a page.
 const LONGEST: usize = SMALL / 4;
 
-/// Whether what one thread does falls into what another does: a copy in user space is as good as
-/// one in the kernel to see that. Where one thread emulates all CPUs it hardly ever does.
+/// Whether what one thread does falls into what another does: some copies in user space are as good
+/// as a call to see that. Where one thread emulates all CPUs it hardly ever does.
 fn threads_at_once() -> Result<(), &'static str> {
     let pages = Pages::map(1);
-    let changer = Changer::start(pages, 0, vec![vec![0x55; SMALL], vec![0xaa; SMALL]]);
-    let (mut copies, mut mixed) = (0, 0);
+    let changer = Changer::of_marks(pages);
+    let (mut times, mut changed) = (0, 0);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(1) {
-        copies += 1;
-        mixed += u64::from(is_mixed(&pages.get(0, SMALL), 0x55, 0xaa));
+        times += 1;
+        changed += u64::from(changer.turned_during(|| {
+            for _ in 0..10 {
+                black_box(pages.get(0, PAGE));
+            }
+        }));
     }
     changer.stop();
-    if mixed > copies / 50 {
+    if changed > times / 20 {
         Ok(())
     } else {
         Err("no two threads run at once here, so that nothing changes during a copy")
     }
 }
 
-/// A thread that puts one after the other of these into the pages, over and over.
+/// A thread that changes memory in turns, over and over.
 struct Changer {
+    turns: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    thread: Task<u64>,
+    thread: Task<()>,
 }
 
 impl Changer {
-    fn start(pages: Pages, offset: usize, turns: Vec<Vec<u8>>) -> Self {
-        pages.put(offset, &turns[0]);
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+    fn start(turn: impl Fn(u64) + Send + 'static) -> Self {
+        let (turns, stop) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (count, told) = (Arc::clone(&turns), Arc::clone(&stop));
+        // So that nobody sees what was there before.
+        turn(0);
         let thread = Task::spawn(move || {
-            let mut count = 0;
             while !told.load(Ordering::Relaxed) {
-                for bytes in &turns {
-                    pages.put(offset, bytes);
-                }
-                count += 1;
+                turn(count.fetch_add(1, Ordering::Relaxed));
             }
-            count
         });
-        Self { stop, thread }
+        Self {
+            turns,
+            stop,
+            thread,
+        }
     }
 
-    /// Returns how often it has put them all.
-    fn stop(self) -> u64 {
+    /// It changes one byte of each line of a page, from the first on, to the number of the turn.
+    fn of_marks(pages: Pages) -> Self {
+        Self::start(move |number| {
+            for line in 0..PAGE / LINE {
+                pages.put(line * LINE, &[number as u8]);
+            }
+        })
+    }
+
+    /// Whether all was changed at least once, and by the other thread, while this ran.
+    fn turned_during(&self, body: impl FnOnce()) -> bool {
+        let before = self.turns.load(Ordering::Relaxed);
+        body();
+        // The one that was going on had begun before.
+        self.turns.load(Ordering::Relaxed) > before + 1
+    }
+
+    fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.finish()
+        self.thread.finish();
     }
 }
 
-/// Says whether bytes that can be one or the other are both; nothing else may be among them.
-fn is_mixed(bytes: &[u8], one: u8, other: u8) -> bool {
-    assert!(bytes.iter().all(|byte| [one, other].contains(byte)));
-    bytes.contains(&one) && bytes.contains(&other)
-}
-
-/// Goes on for so many rounds, and then until a copy was seen into which a change fell: else
-/// nothing was tested. The deadline of the test ends it if none ever does.
+/// Goes on for so many rounds, and then until the memory was changed during the call of one: else
+/// nothing was tested. The deadline of the test ends it if it never was.
 fn until_seen(rounds: u64, mut round: impl FnMut(u64) -> bool) {
-    let mut mixed = 0_u64;
+    let mut changed = 0_u64;
     let mut number = 0;
-    while number < rounds || mixed == 0 {
-        mixed += u64::from(round(number));
+    while number < rounds || changed == 0 {
+        changed += u64::from(round(number));
         number += 1;
     }
-    note!("changes fell into {mixed} of {number} copies");
+    note!("the memory was changed during {changed} of {number} calls");
+}
+
+/// Writes so many bytes from the pages; whether they were changed meanwhile.
+fn write_changing(writer: Endpoint, pages: Pages, length: usize, changer: &Changer) -> bool {
+    changer.turned_during(|| {
+        assert_eq!(writer.write_from(pages.span(0, length)), Ok(length));
+    })
 }
 
 fn changed_during_writes_records_keep_their_lengths() {
@@ -112,11 +139,11 @@ fn changed_during_writes_records_keep_their_lengths() {
         let (reader, writer) = (ring.reader(), ring.writer());
         reader.set_headers(true);
         let pages = Pages::map(1);
-        let changer = Changer::start(pages, 0, vec![vec![0x55; LONGEST], vec![0xaa; LONGEST]]);
+        let changer = Changer::of_marks(pages);
         let mut random = Random::new(1);
         until_seen(by_lane(2000, 200), |number| {
             let length = random.up_to((LONGEST - 1) as u64) as usize + 1;
-            assert_eq!(writer.write_from(pages.span(0, length)), Ok(length));
+            let changed = write_changing(writer, pages, length, &changer);
             let bytes = reader.take(SMALL).expect("read");
             // A payload that says what a header says is still a payload.
             let records = abi::records(&bytes);
@@ -126,9 +153,10 @@ fn changed_during_writes_records_keep_their_lengths() {
             assert_eq!(u64::from(header.length), length as u64);
             assert_eq!(header.sequence, number);
             assert_eq!(payload.len(), length);
-            is_mixed(payload, 0x55, 0xaa)
+            assert_between_marks_is_zero(payload);
+            changed
         });
-        note!("changed {} times", changer.stop());
+        changer.stop();
         assert_eq!(ring.info().unread, 0);
     }
 }
@@ -138,18 +166,19 @@ fn changed_during_writes_a_stream_keeps_its_length() {
         let ring = Ring::small(kind);
         let (reader, writer) = (ring.reader(), ring.writer());
         let pages = Pages::map(1);
-        let changer = Changer::start(pages, 0, vec![vec![0x55; SMALL], vec![0xaa; SMALL]]);
+        let changer = Changer::of_marks(pages);
         let mut random = Random::new(2);
         let mut written = 0;
         until_seen(by_lane(2000, 200), |_| {
             let length = random.up_to((SMALL - 1) as u64) as usize + 1;
-            assert_eq!(writer.write_from(pages.span(0, length)), Ok(length));
+            let changed = write_changing(writer, pages, length, &changer);
             written += length as u64;
             let bytes = reader.take(SMALL).expect("read");
             assert_eq!(bytes.len(), length);
-            is_mixed(&bytes, 0x55, 0xaa)
+            assert_between_marks_is_zero(&bytes);
+            changed
         });
-        note!("changed {} times", changer.stop());
+        changer.stop();
         let info = ring.info();
         assert_eq!((info.bytes_in, info.bytes_out), (written, written));
     }
@@ -161,25 +190,28 @@ fn changed_during_reads_others_read_what_was_written() {
         let ring = Ring::small(kind);
         let (disturbed, other, writer) = (ring.reader(), ring.reader(), ring.writer());
         let pages = Pages::map(1);
-        let changer = Changer::start(pages, 0, vec![vec![0xff; LONGEST]]);
+        let changer = Changer::of_marks(pages);
         let mut position = 0;
         until_seen(by_lane(4000, 400), |_| {
-            let message = pattern(position, LONGEST);
-            writer.put(&message);
-            assert_eq!(disturbed.read_to(pages.span(0, LONGEST)), Ok(LONGEST));
-            // What was read, as far as it was not changed since.
-            let found = pages.get(0, LONGEST);
+            writer.put(&pattern(position, LONGEST));
+            let changed = changer.turned_during(|| {
+                assert_eq!(disturbed.read_to(pages.span(0, LONGEST)), Ok(LONGEST));
+            });
             let read = other.take(SMALL).expect("read");
             assert_eq!(read.len(), LONGEST);
             assert_pattern(&read, position);
             position += LONGEST as u64;
-            let changed = found.iter().zip(&message).filter(|(a, b)| a != b);
-            let count = changed.inspect(|(a, _)| assert_eq!(**a, 0xff)).count();
-            count > 0 && count < LONGEST
+            changed
         });
-        note!("changed {} times", changer.stop());
+        changer.stop();
         assert_eq!(cursors(disturbed, other), (position, position));
     }
+}
+
+/// The pages are zero but for the marks.
+fn assert_between_marks_is_zero(bytes: &[u8]) {
+    let mut rest = bytes.iter().enumerate().filter(|(at, _)| at % LINE != 0);
+    assert!(rest.all(|(_, byte)| *byte == 0));
 }
 
 /// How much two readers have read.
@@ -209,17 +241,23 @@ fn changed_during_a_create_what_was_copied_counts() {
         request("c", STREAM, 4096, u32::MAX),
         request("d", STREAM, 4096, 4),
     ];
-    let changer = Changer::start(pages, at, turns);
+    let changer = Changer::start(move |_| turns.iter().for_each(|bytes| pages.put(at, bytes)));
     let mut made = 0_u64;
     let mut refused = 0_u64;
+    // With the fields of one request and the name of another.
+    let mut mixed = 0_u64;
     until_seen(by_lane(4000, 400), |_| {
-        match abi::call_at(&control, abi::CREATE, pages.span(at, size)) {
+        let mut answer = Ok(0);
+        let changed = changer.turned_during(|| {
+            answer = abi::call_at(&control, abi::CREATE, pages.span(at, size));
+        });
+        match answer {
             Ok(_) => made += 1,
             // The size may be copied byte by byte: of a mixture the rest may have no memory.
             Err(Errno::E2BIG | Errno::EINVAL | Errno::EFAULT) => {
                 refused += 1;
                 assert_eq!(others(&control).len(), 0);
-                return false;
+                return changed;
             }
             Err(error) => panic!("create: {error}"),
         }
@@ -232,13 +270,16 @@ fn changed_during_a_create_what_was_copied_counts() {
         assert!(name.bytes().all(|letter| b"abcd".contains(&letter)));
         assert!([4096, 8192].contains(&ring.capacity));
         assert!(ring.framing < 2 && ring.full < 3 && ring.delivery == 0);
-        destroy_others().expect("destroy it");
-        // The fields of one and the name of another.
         let first = name.as_bytes()[0];
-        name.bytes().any(|letter| letter != first) || (first == b'b') != (ring.capacity == 8192)
+        mixed += u64::from(
+            name.bytes().any(|letter| letter != first)
+                || (first == b'b') != (ring.capacity == 8192),
+        );
+        destroy_others().expect("destroy it");
+        changed
     });
-    note!("changed {} times", changer.stop());
-    note!("{made} rings were made, {refused} refused");
+    changer.stop();
+    note!("{made} rings were made, {mixed} of them of two requests; {refused} were refused");
     assert!(made > 0 && refused > 0);
 }
 
