@@ -146,7 +146,7 @@ def ensure(lane: str, tc: Toolchain, root: Root | None = None) -> Kernel:
             "the debug lane needs clang, ld.lld and llvm: KASAN works with Rust under clang alone"
         )
     source = sources.ensure()
-    fragment = lane_fragment(lane)
+    fragment = lane_fragment(lane, source.version)
     compilers = Compilers(tc, root)
     key = build_key(source.identity, fragment, compilers)
     home = paths.cache() / "kernels" / f"{lane}-{source.version}-{key}"
@@ -249,10 +249,17 @@ def read_config(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))
 
 
-def lane_fragment(lane: str) -> str:
-    """Returns what the lane's kernel has on top of allnoconfig."""
+def lane_fragment(lane: str, version: str) -> str:
+    """Returns what the lane's kernel of a version has on top of allnoconfig.
+
+    A file that is called as a series, like 7.2.config, is for kernels of that one.
+    """
     folder = paths.ROOT / "scripts/lanes"
-    return "".join((folder / f"{name}.config").read_text() for name in FRAGMENTS[lane])
+    files = [folder / f"{name}.config" for name in FRAGMENTS[lane]]
+    of_series = folder / f"{'.'.join(version.split('.')[:2])}.config"
+    if of_series.exists():
+        files.append(of_series)
+    return "".join(file.read_text() for file in files)
 
 
 def wanted(fragment: str) -> dict[str, str]:

@@ -94,10 +94,16 @@ def test_the_key_is_of_symbols_and_not_of_comments() -> None:
 
 
 def test_of_two_fragments_the_last_counts() -> None:
-    symbols = kernel.wanted(kernel.lane_fragment("up"))
+    symbols = kernel.wanted(kernel.lane_fragment("up", "7.3.4"))
     assert symbols["CONFIG_SMP"] == symbols["CONFIG_PREEMPT"] == "n"
     assert symbols["CONFIG_PREEMPT_LAZY"] == "y"
-    assert kernel.wanted(kernel.lane_fragment("plain"))["CONFIG_SMP"] == "y"
+    assert kernel.wanted(kernel.lane_fragment("plain", "7.3.4"))["CONFIG_SMP"] == "y"
+
+
+def test_a_series_may_have_a_fragment_of_its_own() -> None:
+    assert "CONFIG_PROC_SYSCTL" in kernel.wanted(kernel.lane_fragment("plain", "7.2.12"))
+    assert "CONFIG_PROC_SYSCTL" not in kernel.wanted(kernel.lane_fragment("plain", "7.3.4"))
+    assert "CONFIG_PROC_SYSCTL" not in kernel.wanted(kernel.lane_fragment("plain", "7.20"))
 
 
 @pytest.mark.usefixtures("tree")
