@@ -27,19 +27,21 @@ class Traits:
     words: tuple[str, ...] = ()
     # QEMU's threads that emulate CPUs: one for each, or one for all.
     threads: str = "multi"
+    # What the user tests expect of the kernel, and how much they do.
+    profile: str = "plain"
 
 
 TRAITS = {
     "plain": Traits(),
     # Slabs with checks do without per-CPU sheaves, in which a pointer to an object stays for a
     # while after the object was allocated: kmemleak finds it there, and says nothing of a leak.
-    "debug": Traits(2048, 480.0, 2400.0, words=("slab_debug=F",)),
+    "debug": Traits(2048, 480.0, 2400.0, words=("slab_debug=F",), profile="debug"),
     "up": Traits(),
-    "rt": Traits(2048, 300.0, 1800.0),
+    "rt": Traits(2048, 300.0, 1800.0, profile="slow"),
     "newest": Traits(),
     # QEMU 7.2 lets one of a dozen guests with a distribution's kernel die ("Oops: int3") while that
     # patches itself at boot and two threads emulate its CPUs. With one thread none has died.
-    "stock": Traits(2048, 300.0, 1800.0, threads="single"),
+    "stock": Traits(2048, 300.0, 1800.0, threads="single", profile="slow"),
     "inline": Traits(),
 }
 # Those that tests run in, and those that they run in if one asks for it.
@@ -71,11 +73,6 @@ class Lane:
     def signed_modules(self) -> bool:
         """Tells whether the kernel marks itself for a module without a signature, as ours is."""
         return self.config.get("CONFIG_MODULE_SIG") == "y"
-
-    @property
-    def profile(self) -> str:
-        """What the user tests expect of a kernel, and how much they do: of these lanes."""
-        return "debug" if self.name == "debug" else "plain"
 
     def module(self, *, kunit: bool) -> Path:
         """Builds the module for this lane and returns the file."""

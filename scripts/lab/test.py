@@ -198,7 +198,7 @@ class TestRun:
         task = Task(
             busybox=where.tools.tool("busybox"),
             module=self._module(where),
-            command=shlex.join([PROGRAM, "--lane", where.profile, *self._pattern()]),
+            command=shlex.join([PROGRAM, "--lane", where.traits.profile, *self._pattern()]),
             programs=programs,
         )
         limits = where.limits(where.scaled(where.traits.tests))

@@ -36,7 +36,6 @@ def test_the_twin_is_tested_and_what_it_lacks_is_skipped(monkeypatch: pytest.Mon
     monkeypatch.setattr(suite, "run", run)
     where = SimpleNamespace(
         name="plain",
-        profile="plain",
         traits=TRAITS["plain"],
         tools=SimpleNamespace(tool=Path),
         kernel=None,

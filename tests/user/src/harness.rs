@@ -37,6 +37,9 @@ use crate::module;
 pub enum Lane {
     /// A fast kernel without debugging aids.
     Plain,
+    /// One with what distributions have, or on a slow machine: it does less, and may lack what the
+    /// plain one may lack.
+    Slow,
     /// KASAN, lockdep and fault injection: an order of magnitude slower.
     Debug,
 }
@@ -48,11 +51,11 @@ pub fn lane() -> Lane {
     *LANE.get().unwrap_or(&Lane::Plain)
 }
 
-/// Picks a count by lane: the debug lane is slow, so there it does less.
-pub fn by_lane(plain: u64, debug: u64) -> u64 {
+/// Picks a count by lane: those that are slow do less.
+pub fn by_lane(plain: u64, slow: u64) -> u64 {
     match lane() {
         Lane::Plain => plain,
-        Lane::Debug => debug,
+        Lane::Slow | Lane::Debug => slow,
     }
 }
 
@@ -284,7 +287,7 @@ impl Runner {
         }
         if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
             let verdict = match lane() {
-                Lane::Plain => Verdict::Skipped(missing),
+                Lane::Plain | Lane::Slow => Verdict::Skipped(missing),
                 Lane::Debug => Verdict::Failed(format!("the debug kernel must have it: {missing}")),
             };
             return (verdict, String::new());

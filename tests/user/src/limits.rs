@@ -341,7 +341,7 @@ fn idle_ring_takes_less_than_two_pages_beyond_its_capacity() {
         let each = (leaks::slabs() - before) * 1024 / count;
         note!("{kind}: {each} bytes of slab for each of {count} rings");
         // The aids of the debug kernel take their share.
-        if lane() == Lane::Plain {
+        if lane() != Lane::Debug {
             assert!(each < 2 * 4096);
         }
     }
@@ -375,7 +375,7 @@ fn rings_that_come_and_go_leave_nothing() {
     note!("{rounds} rounds: {before} KiB of kernel memory before, {after} KiB after");
     match lane() {
         // A page a round would be twice as much.
-        Lane::Plain => assert!(after < before + rounds * 2),
+        Lane::Plain | Lane::Slow => assert!(after < before + rounds * 2),
         // The aids of this kernel keep a record of what is long gone; the lab looks for leaks.
         Lane::Debug => {}
     }

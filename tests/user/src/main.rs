@@ -5,7 +5,7 @@
 //! One static program that runs as root in the guest. It expects the module at
 //! `/lib/ringdev.ko`, loads it as the tests want it, and prints KTAP:
 //!
-//!     ringdev-tests [--lane plain|debug] [--only PATTERN]...
+//!     ringdev-tests [--lane plain|slow|debug] [--only PATTERN]...
 //!     ringdev-tests --list
 //!
 //! A pattern selects the tests that it matches as a glob (`*` stands for anything) or is a
@@ -96,7 +96,7 @@ const SUBJECTS: [&[Test]; 31] = [
     inject::TESTS,
 ];
 
-const USAGE: &str = "usage: ringdev-tests [--lane plain|debug] [--only PATTERN]... [--list]";
+const USAGE: &str = "usage: ringdev-tests [--lane plain|slow|debug] [--only PATTERN]... [--list]";
 
 struct Arguments {
     lane: Lane,
@@ -119,8 +119,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--lane" => {
                 arguments.lane = match words.next().as_deref() {
                     Some("plain") => Lane::Plain,
+                    Some("slow") => Lane::Slow,
                     Some("debug") => Lane::Debug,
-                    _ => return Err("--lane is plain or debug".to_owned()),
+                    _ => return Err("--lane is plain, slow or debug".to_owned()),
                 }
             }
             _ => return Err(format!("unknown argument {word}")),
