@@ -72,7 +72,8 @@ fn splice_moves_the_ring_into_a_pipe() {
     let bytes = pattern(0, 30_001);
     ring.put(&bytes);
     let mut moved = splice_all(ring, &to_pipe, 10_000).expect("splice");
-    assert_eq!(moved, 10_000);
+    // As much as the kernel has found pages for at once: on one CPU it looks for one.
+    assert!((1..=10_000).contains(&moved));
     assert_eq!(ring.available(), bytes.len() - moved);
     while moved < bytes.len() {
         let more = splice_all(ring, &to_pipe, 1 << 20).expect("splice");
