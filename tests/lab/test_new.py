@@ -3,11 +3,15 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from lab import kunit, new, paths, try_module
 from lab.errors import UsageError
+from lab.ktap import Status
+from lab.lane import Lane
 
 
 def test_a_copy_has_the_name_everywhere(tmp_path: Path) -> None:
@@ -67,3 +71,13 @@ def test_a_folder_has_to_be_there_and_outside_of_the_tree(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="outside of"):
         new.make("foo", paths.ROOT / "samples")
     assert not (paths.ROOT / "samples/foo").exists()
+
+
+def test_it_is_for_one_series(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERNEL", "7.2")
+    with pytest.raises(UsageError, match=r"for Linux 7\.3"):
+        new.main(["--name", "foo", "--dir", str(tmp_path)])
+    assert not [*tmp_path.iterdir()]
+    where = cast("Lane", SimpleNamespace(kernel=SimpleNamespace(version="7.2.12")))
+    [result] = new.tests(where, "")
+    assert (result.status, result.reason) == (Status.SKIPPED, "the module is for Linux 7.3")
