@@ -19,8 +19,9 @@ NO_SPDX = (
     "debian/*",  # for Debian's tools; debian/copyright speaks for them
     "debian/source/*",
     "Documentation/guide/*.txt",  # what a terminal shows, and the guide
+    "Documentation/matrix/rows.json",  # JSON has no comments
     "Documentation/performance/*.svg",  # drawn by matplotlib
-    "tests/bench/instructions.json",  # JSON has no comments
+    "tests/bench/instructions.json",  # JSON as well
     "tests/lab/fixtures/*",  # what kernels and programs have said, as they said it
 )
 

@@ -235,7 +235,7 @@ fn changed_during_a_create_what_was_copied_counts() {
         bytes
     };
     let at = PAGE - size;
-    let turns = vec![
+    let turns = [
         request("a", STREAM, 4096, size as u32),
         request("b", RECORD.overwriting(), 8192, size as u32),
         request("c", STREAM, 4096, u32::MAX),
