@@ -148,10 +148,10 @@ impl Rings {
     /// The number for a node of that name. `EEXIST` if there is one, `ENOSPC` if there are as many
     /// as there may be.
     fn minor_for(&self, name: Name, region: &Region) -> Result<u32> {
-        match self.first(|ring| ring.identity.name == name) {
-            Some(_) => Err(EEXIST),
-            None => region.free_minor().ok_or(ENOSPC),
+        if self.by_name(name).is_ok() {
+            return Err(EEXIST);
         }
+        region.free_minor().ok_or(ENOSPC)
     }
 
     fn first(&self, is_meant: impl Fn(&Ring) -> bool) -> Option<Arc<Ring>> {
