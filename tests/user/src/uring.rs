@@ -325,7 +325,6 @@ fn uring_linked_write_then_read() {
     assert_eq!(pages.get(PAGE, 6), b"linked");
 }
 
-/// Cancels a pending read, started with these flags, and sees that it takes nothing.
 /// Cancels a request, and returns what was said to that, and the result of the request.
 ///
 /// A worker that runs the request when it is told does not look before it leaves the request to a
@@ -344,6 +343,7 @@ fn cancel(uring: &mut Uring, id: u64) -> (nix::Result<u32>, nix::Result<u32>) {
     }
 }
 
+/// Cancels a pending read, started with these flags, and sees that it takes nothing.
 fn check_cancel(flags: squeue::Flags) {
     let ring = Endpoint::both();
     let mut uring = Uring::new();
