@@ -13,6 +13,9 @@ from lab.initramfs import Archive
 # The shell scripts that run in the guest.
 SCRIPTS = Path(__file__).resolve().parent / "guest"
 
+# A name that no suite has.
+NO_SUITE = "none"
+
 
 @dataclass(frozen=True)
 class Task:
@@ -42,8 +45,11 @@ class Task:
 
     def append(self) -> tuple[str, ...]:
         """Returns what the task adds to the kernel's command line."""
-        # allnoconfig leaves both off. The first allows suites to run, the second has them do so.
-        return ("kunit.enable=1", "kunit.autorun=1") if self.kunit else ("kunit.enable=0",)
+        if not self.kunit:
+            return ("kunit.enable=0",)
+        # allnoconfig leaves both off. The first allows suites to run, the second has them do so:
+        # none at boot, as the guest takes the filter away before it loads the module.
+        return ("kunit.enable=1", "kunit.autorun=1", f"kunit.filter_glob={NO_SUITE}")
 
 
 def write_initramfs(file: BinaryIO, task: Task, nonce: str) -> None:

@@ -44,11 +44,15 @@ kmemleak_begin() {
 	echo clear >/sys/kernel/debug/kmemleak
 }
 
-# The suites that the module brought; the kernel has some of its own.
+# At boot no suite has the name that is asked for: the kernel has some of its own, which are not
+# what is tested here. A line's end would be part of the name.
+kunit_of_the_module() {
+	printf '*' >/sys/module/kunit/parameters/filter_glob
+}
+
 report_kunit() {
 	for suite in /sys/kernel/debug/kunit/*; do
-		[ -e "$suite/results" ] || continue
-		grep -q -x "$suite" /run/kernels-own || cat "$suite/results"
+		[ ! -e "$suite/results" ] || cat "$suite/results"
 	done >"$RESULTS"
 	echo "$NONCE" >"$RESULTS"
 	say kunit
