@@ -194,8 +194,11 @@ fn watermark_delay_ends_a_poll() {
         );
         assert_eq!(reader.ready(IN), IN, "and it stays so");
         reader.take(1 << 14).expect("read");
+        let start = Instant::now();
         write_1000(writer);
-        assert_eq!(reader.ready(IN), PollFlags::empty());
+        // Who is not let run for so long may look too late.
+        let ready = reader.ready(IN);
+        assert!(ready.is_empty() || start.elapsed() >= SOON, "{kind}");
         assert_eq!(reader.poll(IN, PollTimeout::NONE), Ok(IN));
     }
 }
