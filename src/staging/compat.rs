@@ -43,9 +43,9 @@ mod kernel_crate {
     }
 }
 
-#[cfg(linux_7_2)]
 /// The same for 7.2, which lacks it, or has it under another name. Kbuild sets the `cfg`; this goes
 /// when 7.2 goes.
+#[cfg(linux_7_2)]
 mod kernel_crate {
     use core::num::NonZeroI32;
     use kernel::{
@@ -147,8 +147,8 @@ macro_rules! with_flag {
     };
 }
 
-#[cfg(linux_7_2)]
 /// The same for 7.2, whose parameters are numbers.
+#[cfg(linux_7_2)]
 macro_rules! with_flag {
     ($declare:ident) => {
         $declare!(u8, 1);
