@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What it takes to boot a lane: tools, kernel, accelerator, and how long all may take."""
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,12 @@ class Lane:
     def traits(self) -> Traits:
         """What is this lane's own."""
         return TRAITS[self.name]
+
+    @property
+    def cpus_take_turns(self) -> bool:
+        """Tells whether never two of a guest's CPUs run at once."""
+        one_thread = self.accel == "tcg" and self.traits.threads == "single"
+        return one_thread or len(os.sched_getaffinity(0)) == 1
 
     @property
     def signed_modules(self) -> bool:

@@ -195,10 +195,13 @@ class TestRun:
             self.results.add(name, [Result(PROGRAM, Status.SKIPPED, reason)])
             return
         say(f"{name}: {len(tests)} tests")
+        words = ["--lane", where.traits.profile]
+        if where.cpus_take_turns:
+            words += ["--cpus-take-turns"]
         task = Task(
             busybox=where.tools.tool("busybox"),
             module=self._module(where),
-            command=shlex.join([PROGRAM, "--lane", where.traits.profile, *self._pattern()]),
+            command=shlex.join([PROGRAM, *words, *self._pattern()]),
             programs=programs,
         )
         limits = where.limits(where.scaled(where.traits.tests))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The user tests as a program of 64 and of 32 bits: what is built, and when it is not run."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ TOOLS = Toolchain(tools={"busybox": Path("/bin/busybox")})
 def lane(monkeypatch: pytest.MonkeyPatch, *symbols: str) -> Lane:
     """Returns a lane whose kernel has these symbols."""
     monkeypatch.setattr(module, "build", lambda *_, **__: Path("/modules"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     kernel = Kernel("plain", Path("/src"), Path("/build"), "7.3.4-lab", "key")
     return Lane("plain", TOOLS, kernel, dict.fromkeys(symbols, "y"), "tcg")
 

@@ -3,10 +3,8 @@
 //! Memory that another thread changes while the kernel copies it: what is copied is up to that
 //! thread, and nothing else is.
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -21,16 +19,16 @@ use crate::task::Task;
 
 pub const TESTS: &[Test] = &[
     test!(changed_during_writes_records_keep_their_lengths)
-        .needs(threads_at_once)
+        .threads_at_once()
         .seconds(60),
     test!(changed_during_writes_a_stream_keeps_its_length)
-        .needs(threads_at_once)
+        .threads_at_once()
         .seconds(60),
     test!(changed_during_reads_others_read_what_was_written)
-        .needs(threads_at_once)
+        .threads_at_once()
         .seconds(60),
     test!(changed_during_a_create_what_was_copied_counts)
-        .needs(threads_at_once)
+        .threads_at_once()
         .seconds(60),
 ];
 
@@ -39,29 +37,6 @@ const LINE: usize = 64;
 
 /// The longest record in a ring of a page.
 const LONGEST: usize = SMALL / 4;
-
-/// Whether what one thread does falls into what another does: some copies in user space are as good
-/// as a call to see that. Where one thread emulates all CPUs it hardly ever does.
-fn threads_at_once() -> Result<(), &'static str> {
-    const ENOUGH: u32 = 200;
-    let pages = Pages::map(1);
-    let changer = Changer::of_marks(pages);
-    let mut changed = 0;
-    let begun = Instant::now();
-    while changed < ENOUGH && begun.elapsed() < Duration::from_secs(1) {
-        changed += u32::from(changer.turned_during(|| {
-            for _ in 0..10 {
-                black_box(pages.get(0, PAGE));
-            }
-        }));
-    }
-    changer.stop();
-    if changed == ENOUGH {
-        Ok(())
-    } else {
-        Err("no two threads run at once here, so that nothing changes during a call")
-    }
-}
 
 /// A thread that changes memory in turns, over and over.
 struct Changer {

@@ -8,17 +8,19 @@
 //! opens, maps and spawns therefore lives until that process ends: tests clean up nothing.
 //!
 //! Every test starts with an empty default ring that nobody else has open, and no other ring. The
-//! module is loaded anew
-//! where a test wants other parameters than the one before, or wants to be alone with it,
-//! and after a failure. It is not loaded anew for each, as that would take most of the time.
+//! module is loaded anew where a test wants other parameters than the one before, or wants to be
+//! alone with it, and after a failure. It is not loaded anew for each, as that would take most of
+//! the time.
 
 use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::panic;
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -44,11 +46,36 @@ pub enum Lane {
     Debug,
 }
 
-static LANE: OnceLock<Lane> = OnceLock::new();
+/// What the program is told of where it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub lane: Lane,
+    /// The guest may have several CPUs, and never do two of them run at once.
+    pub cpus_take_turns: bool,
+}
+
+impl Place {
+    pub const PLAIN: Self = Self {
+        lane: Lane::Plain,
+        cpus_take_turns: false,
+    };
+}
+
+static PLACE: OnceLock<Place> = OnceLock::new();
+
+fn place() -> Place {
+    *PLACE.get().unwrap_or(&Place::PLAIN)
+}
 
 /// The lane of this run.
 pub fn lane() -> Lane {
-    *LANE.get().unwrap_or(&Lane::Plain)
+    place().lane
+}
+
+/// Whether what one thread does may fall into what another does.
+fn threads_run_at_once() -> bool {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    cpus > 1 && !place().cpus_take_turns
 }
 
 /// Picks a count by lane: those that are slow do less.
@@ -74,6 +101,7 @@ pub struct Test {
     params: &'static str,
     needs: Option<fn() -> Result<(), &'static str>>,
     narrow: Result<(), &'static str>,
+    at_once: bool,
     alone: bool,
     log: Allowed,
     seconds: u64,
@@ -99,6 +127,7 @@ impl Test {
             params: "",
             needs: None,
             narrow: Ok(()),
+            at_once: false,
             alone: false,
             log: Allowed::Nothing,
             seconds: 20,
@@ -133,6 +162,14 @@ impl Test {
     pub const fn not_of_32_bits(self, reason: &'static str) -> Self {
         Self {
             narrow: Err(reason),
+            ..self
+        }
+    }
+
+    /// Wants two threads that run at once. Where none do the test is skipped.
+    pub const fn threads_at_once(self) -> Self {
+        Self {
+            at_once: true,
             ..self
         }
     }
@@ -223,8 +260,8 @@ enum Verdict {
 }
 
 /// Runs the tests and prints the report. Succeeds when none failed.
-pub fn run(tests: &[Test], lane: Lane) -> ExitCode {
-    LANE.set(lane).expect("the lane is set once");
+pub fn run(tests: &[Test], place: Place) -> ExitCode {
+    PLACE.set(place).expect("the place is set once");
 
     // Orphans of a test come to us, so that we know when the last of them is gone.
     // SAFETY: PR_SET_CHILD_SUBREAPER takes one integer and touches no memory.
@@ -283,6 +320,10 @@ struct Runner {
 impl Runner {
     fn run(&mut self, test: &Test) -> (Verdict, String) {
         if let (true, Err(reason)) = (cfg!(target_pointer_width = "32"), test.narrow) {
+            return (Verdict::Skipped(reason), String::new());
+        }
+        if test.at_once && !threads_run_at_once() {
+            let reason = "no two threads run at once here";
             return (Verdict::Skipped(reason), String::new());
         }
         if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
@@ -454,7 +495,7 @@ fn reap(leader: Pid) -> Result<WaitStatus, String> {
                 if Instant::now() > patience {
                     return Err(format!("cannot be killed:\n{}", Group(leader)));
                 }
-                std::thread::sleep(Duration::from_millis(1));
+                thread::sleep(Duration::from_millis(1));
             }
             Ok(ended) if ended.pid() == Some(leader) => status = Some(ended),
             Ok(_) | Err(Errno::EINTR) => {}

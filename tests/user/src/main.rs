@@ -5,8 +5,10 @@
 //! One static program that runs as root in the guest. It expects the module at
 //! `/lib/ringdev.ko`, loads it as the tests want it, and prints KTAP:
 //!
-//!     ringdev-tests [--lane plain|slow|debug] [--only PATTERN]...
+//!     ringdev-tests [--lane plain|slow|debug] [--cpus-take-turns] [--only PATTERN]...
 //!     ringdev-tests --list
+//!
+//! Where CPUs take turns, there may be several of them, and never do two run at once.
 //!
 //! A pattern selects the tests that it matches as a glob (`*` stands for anything) or is a
 //! part of. Each file here holds the tests of one subject and begins with the list of their
@@ -60,7 +62,7 @@ mod write;
 
 use std::process::ExitCode;
 
-use harness::{Lane, Test};
+use harness::{Lane, Place, Test};
 
 const SUBJECTS: [&[Test]; 31] = [
     write::TESTS,
@@ -96,17 +98,18 @@ const SUBJECTS: [&[Test]; 31] = [
     inject::TESTS,
 ];
 
-const USAGE: &str = "usage: ringdev-tests [--lane plain|slow|debug] [--only PATTERN]... [--list]";
+const USAGE: &str = "usage: ringdev-tests [--lane plain|slow|debug] [--cpus-take-turns] \
+                     [--only PATTERN]... [--list]";
 
 struct Arguments {
-    lane: Lane,
+    place: Place,
     only: Vec<String>,
     list: bool,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments {
-        lane: Lane::Plain,
+        place: Place::PLAIN,
         only: Vec::new(),
         list: false,
     };
@@ -116,8 +119,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--only" => arguments
                 .only
                 .push(words.next().ok_or("--only needs a pattern")?),
+            "--cpus-take-turns" => arguments.place.cpus_take_turns = true,
             "--lane" => {
-                arguments.lane = match words.next().as_deref() {
+                arguments.place.lane = match words.next().as_deref() {
                     Some("plain") => Lane::Plain,
                     Some("slow") => Lane::Slow,
                     Some("debug") => Lane::Debug,
@@ -179,7 +183,7 @@ fn main() -> ExitCode {
         eprintln!("ringdev-tests: no test is called that");
         return ExitCode::from(2);
     }
-    harness::run(&chosen, arguments.lane)
+    harness::run(&chosen, arguments.place)
 }
 
 #[cfg(test)]
