@@ -52,7 +52,8 @@ const OF_FAILURES: &str = "at event_define_fields+";
 
 /// Warnings about the time that passes on the host, which no test has a say in: an emulated
 /// machine is stopped and resumed as the host pleases.
-const OF_THE_HOST: [&str; 5] = [
+const OF_THE_HOST: [&str; 6] = [
+    "TSC found unstable after boot",
     "clocksource: ",
     "hrtimer: interrupt took",
     "perf: interrupt took too long",
