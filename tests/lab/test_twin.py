@@ -38,6 +38,7 @@ def test_the_twin_is_tested_and_what_it_lacks_is_skipped(monkeypatch: pytest.Mon
         name="plain",
         traits=TRAITS["plain"],
         tools=SimpleNamespace(tool=Path),
+        cpus_take_turns=False,
         kernel=None,
         config={},
         limits=lambda _: None,
