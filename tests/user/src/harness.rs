@@ -72,10 +72,14 @@ pub fn lane() -> Lane {
     place().lane
 }
 
+/// How many CPUs the guest has.
+pub fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 /// Whether what one thread does may fall into what another does.
 fn threads_run_at_once() -> bool {
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    cpus > 1 && !place().cpus_take_turns
+    cpus() > 1 && !place().cpus_take_turns
 }
 
 /// Picks a count by lane: those that are slow do less.

@@ -4,9 +4,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
-use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
@@ -15,7 +13,7 @@ use nix::sys::sendfile::sendfile;
 use nix::unistd::{pipe2, read, write};
 
 use crate::endpoint::Endpoint;
-use crate::harness::{Test, test};
+use crate::harness::{Test, cpus, test};
 use crate::memory::PAGE;
 use crate::stream::{assert_pattern, pattern};
 use crate::task::{Call, Task};
@@ -76,8 +74,7 @@ fn splice_moves_the_ring_into_a_pipe() {
     ring.put(&bytes);
     let mut moved = splice_all(ring, &to_pipe, 10_000).expect("splice");
     // A kernel for one CPU finds one page at a time for it.
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    assert_eq!(moved, if cpus > 1 { 10_000 } else { PAGE });
+    assert_eq!(moved, if cpus() > 1 { 10_000 } else { PAGE });
     assert_eq!(ring.available(), bytes.len() - moved);
     while moved < bytes.len() {
         let more = splice_all(ring, &to_pipe, 1 << 20).expect("splice");
