@@ -50,6 +50,9 @@ NAMES = ("plain", "debug")
 ON_REQUEST = ("up", "rt", "newest", "stock")
 ALL = (*NAMES, *ON_REQUEST)
 KVM_FRACTION = 0.5
+# For a guest in which KASAN has to speak: KFENCE now and then takes an object out of its sight, to
+# look at it itself.
+NO_KFENCE = "kfence.sample_interval=0"
 # What a kernel of the user's own may lack, and no guest can do without.
 NEEDED = ("CONFIG_BLK_DEV_INITRD", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_VIRTIO_CONSOLE",
           "CONFIG_VIRTIO_PCI", "CONFIG_DEVTMPFS", "CONFIG_CGROUPS", "CONFIG_TMPFS")  # fmt: skip

@@ -44,9 +44,8 @@ TEST = "the test"
 NOTHING = "nothing"
 
 # What is found has to be the same each time. The detector of hung tasks looks after 120 seconds,
-# which is when a test's time is up here, and KFENCE now and then takes an object out of KASAN's
-# sight, to look at it itself.
-APPEND = ("sysctl.kernel.hung_task_timeout_secs=20", "kfence.sample_interval=0")
+# which is when a test's time is up here.
+APPEND = ("sysctl.kernel.hung_task_timeout_secs=20", lane.NO_KFENCE)
 # Seconds that the tests of a guest may take under TCG. Each has a deadline of its own.
 PATIENCE = 900.0
 

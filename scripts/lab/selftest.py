@@ -187,8 +187,7 @@ CASES = (
         ("KASAN: slab-use-after-free", "use_after_free (", "/red.c:"),
         deed="use-after-free",
         lane="debug",
-        # KFENCE now and then takes an object out of KASAN's sight, and names it itself.
-        append=("kfence.sample_interval=0",),
+        append=(lane.NO_KFENCE,),
     ),
     Case(
         "a leak",
