@@ -36,7 +36,7 @@ install_python() {
 	fi
 	# The doctor only looks.
 	[ "$1" != doctor ] || NO_INSTALL=1
-	if [ -n "${NO_INSTALL:-}" ] || { [ -n "$sudo" ] && ! command -v sudo >/dev/null; }; then
+	if [ "${NO_INSTALL:-0}" != 0 ] || { [ -n "$sudo" ] && ! command -v sudo >/dev/null; }; then
 		echo 'lab: the lab is written in Python and finds none from 3.11 on. As root:' >&2
 		echo "    $install" >&2
 		exit "$NOT_FIT"

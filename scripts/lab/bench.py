@@ -75,6 +75,7 @@ from lab import (
     throughput,
     toolchain,
     units,
+    variables,
     verdict,
 )
 from lab.boot import boot
@@ -108,9 +109,9 @@ def main(argv: list[str]) -> int:
     if os.environ.get("LANE", "plain") not in ("", "plain"):
         raise UsageError("make bench measures the plain lane alone: what a debug kernel checks"
                          " costs more than what it checks")  # fmt: skip
-    record = bool(os.environ.get("RECORD"))
-    gate_alone = bool(os.environ.get("GATE"))
-    if gate_alone and (record or os.environ.get("SWITCHES")):
+    record = variables.is_on("RECORD")
+    gate_alone = variables.is_on("GATE")
+    if gate_alone and (record or variables.is_on("SWITCHES")):
         raise UsageError(
             "GATE=1 counts what is gated, and nothing else: no RECORD=1, no SWITCHES=1"
         )
@@ -134,7 +135,7 @@ def main(argv: list[str]) -> int:
         "throughput": throughput.describe(times),
         "latency": latency.describe(times),
     }
-    if record or os.environ.get("SWITCHES"):
+    if record or variables.is_on("SWITCHES"):
         results["switches"] = without(timing, task)
     show(results, TABLES)
     print(notes(results, counted))

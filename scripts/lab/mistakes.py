@@ -19,7 +19,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lab import cargo, compile_fail, lane, module, paths, performance, suite
+from lab import cargo, compile_fail, lane, module, paths, performance, suite, variables
 from lab.compile_fail import Mistake
 from lab.errors import Exit, LabError, UsageError
 from lab.ktap import Result, Status
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     """The verb ``mistakes``."""
     parser = argparse.ArgumentParser(prog="make mistakes", description=__doc__)
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
-    parser.add_argument("--record", action="store_true", default=bool(os.environ.get("RECORD")))
+    parser.add_argument("--record", action="store_true", default=variables.is_on("RECORD"))
     options = parser.parse_args(argv)
     if options.record and options.only:
         raise UsageError("RECORD=1 writes a table of all mistakes: without ONLY=")

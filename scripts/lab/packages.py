@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import paths
+from lab import paths, variables
 from lab.errors import HostNotFit
 from lab.report import say
 from lab.version import Version, dotted, parse_version
@@ -53,7 +53,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def may_install() -> bool:
     """Says whether this process may change the system: on apt, as root or by sudo."""
     return (
-        not os.environ.get("NO_INSTALL")
+        not variables.is_on("NO_INSTALL")
         and shutil.which("apt-get") is not None
         and (os.geteuid() == 0 or shutil.which("sudo") is not None)
     )

@@ -30,6 +30,7 @@ from lab import (
     selftest,
     suite,
     toolchain,
+    variables,
 )
 from lab.errors import Exit, UsageError
 from lab.ktap import Result, Status
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
     parser.add_argument("--lane", default=os.environ.get("LANE", ""))
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
-    parser.add_argument("--twin", action="store_true", default=os.environ.get("TWIN", "") == "1")
+    parser.add_argument("--twin", action="store_true", default=variables.is_on("TWIN"))
     options = parser.parse_args(argv)
     if options.lane not in ("", *lane.ALL):
         raise UsageError(f"LANE={options.lane}: there are {', '.join(lane.ALL)}")
