@@ -10,14 +10,14 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
 
 from lab import cargo, decode, lane, logs, terminal, verdict
 from lab.boot import Limits, Wiring, boot
-from lab.errors import Exit
+from lab.errors import Exit, LabError, UsageError
 from lab.task import Task
 
 # A command's time limit in seconds, unless told otherwise. A person at a terminal has none.
@@ -71,7 +71,17 @@ def parser() -> Parser:
 
 def main(argv: list[str], *programs: str) -> int:
     """The verb ``vm``. The guest has ``programs`` of the workspace as well."""
-    options = parser().parse_args(argv)
+    try:
+        return prepare_and_run(parser().parse_args(argv), programs)
+    except UsageError as error:
+        parser().error(str(error))
+    except LabError as error:
+        print(f"vm: {error}", file=sys.stderr)
+        return error.exit
+
+
+def prepare_and_run(options: argparse.Namespace, programs: Sequence[str]) -> int:
+    """Does what the command line asks for."""
     if options.extra and not options.extra.is_dir():
         parser().error(f"--extra {options.extra}: no such folder")
     where = lane.prepare(options.lane, {"guest"} if programs else ())
