@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """``python3 -m lab VERB [ARGUMENT]...``: finds the verb's module and runs it."""
 
+import errno
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -61,11 +63,26 @@ def main(argv: list[str]) -> int:
         say(str(error))
         return error.exit
     except KeyboardInterrupt:
-        say("interrupted; the next run goes on from here")
+        say("interrupted; what was built is kept")
         return 128 + signal.SIGINT
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if not (why := lacking(error)):
+            raise
+        say(why)
+        return Exit.HOST_NOT_FIT
     return code
+
+
+def lacking(error: OSError) -> str:
+    """Returns what the host lacks, if that is what the error says; all others are the lab's own."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"there is no room left on the disk ({error}); make some and start again"
+    # The lab's own files have whole paths: a bare name is that of a program.
+    if isinstance(error, FileNotFoundError) and os.sep not in os.fspath(error.filename or os.sep):
+        return f"'{error.filename}' is missing: install it"
+    return ""
 
 
 if __name__ == "__main__":
