@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import lane, paths, performance, source, test
-from lab.errors import Exit, HostNotFit, UsageError
+from lab import lane, paths, performance, source, test, variables
+from lab.errors import Exit, HostNotFit, LabError, UsageError
 from lab.ktap import Status
 from lab.lane import Lane
 from lab.report import aligned, say
@@ -33,13 +33,15 @@ class Row:
     lane: str
     cells: tuple[str, ...]
     failed: bool = False
+    # Whether there was anything to come out.
+    ran: bool = True
 
 
 def main(argv: list[str]) -> int:
     """The verb ``test-matrix``."""
     parser = argparse.ArgumentParser(prog="make test-matrix", description=__doc__)
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
-    parser.add_argument("--record", action="store_true", default=bool(os.environ.get("RECORD")))
+    parser.add_argument("--record", action="store_true", default=variables.is_on("RECORD"))
     options = parser.parse_args(argv)
     if options.record and options.only:
         raise UsageError("RECORD=1 writes down how all tests came out: without ONLY")
@@ -57,10 +59,10 @@ def main(argv: list[str]) -> int:
 
 
 def record(folder: Path, rows: Sequence[Row], commit: str) -> None:
-    """Writes rows, of a commit, into the table that the folder has."""
+    """Writes those rows, of a commit, that have run into the table that the folder has."""
     file = folder / "rows.json"
     kept = json.loads(file.read_text()) if file.exists() else {}
-    for row in rows:
+    for row in (row for row in rows if row.ran):
         kept.setdefault(row.series, {})[row.lane] = [*row.cells, commit]
     kept = {
         series: {name: kept[series][name] for name in lane.ALL if name in kept[series]}
@@ -90,10 +92,18 @@ def run(series: str, name: str, only: str) -> Row:
     try:
         where = tests.in_lane(name, reds=False)
     except HostNotFit as error:
-        why = f"not here: {str(error).splitlines()[0]}"
-        return Row(series, name, (series, name, "-", "-", why))
+        return no_tests(series, name, f"not here: {error}", failed=False)
+    except LabError as error:
+        say(str(error))
+        return no_tests(series, name, f"not built: {error}", failed=True)
     counts = ", ".join(f"{tests.results.count(status)} {status}" for status in Status)
     return Row(series, name, (*facts(where), counts), failed=tests.code() is not Exit.PASSED)
+
+
+def no_tests(series: str, name: str, why: str, *, failed: bool) -> Row:
+    """Returns the row of a lane in which nothing has run."""
+    cells = (series, name, "-", "-", why.splitlines()[0])
+    return Row(series, name, cells, failed=failed, ran=False)
 
 
 def facts(where: Lane) -> tuple[str, str, str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from lab import lane as lanes
 from lab import matrix, source, test
-from lab.errors import Exit, HostNotFit, UsageError
+from lab.errors import Exit, HostNotFit, LabError, UsageError
 from lab.ktap import Result, Status
 from lab.lane import Lane
 from lab.matrix import Row
@@ -93,6 +93,24 @@ def test_a_kernel_that_is_not_to_be_had_says_why_and_is_no_failure(
     assert "not here: there is no mirror\n" in capsys.readouterr().out
 
 
+def test_a_module_that_does_not_build_fails_its_row_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def in_lane(self: test.TestRun, name: str, **_: object) -> Lane:
+        if name == "plain":
+            raise LabError("the module was not built\nand more")
+        self.results = Results()
+        self.results.add("user", [Result("a", Status.PASSED)])
+        return lane(GCC)
+
+    monkeypatch.setattr(test.TestRun, "in_lane", in_lane)
+    monkeypatch.setenv("KERNEL", "7.2")
+    assert matrix.main([]) == Exit.TESTS_FAILED
+    output = capsys.readouterr().out
+    assert "not built: the module was not built\n" in output
+    assert output.count("1 passed, 0 failed, 0 skipped") == len(lanes.ALL) - 1
+
+
 def test_how_some_tests_came_out_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECORD", "1")
     monkeypatch.setenv("ONLY", "resize")
@@ -108,6 +126,8 @@ def test_what_is_recorded_joins_what_was_there(tmp_path: Path) -> None:
     matrix.record(folder, [Row("7.2", "rt", old)], "aaaaaaa")
     matrix.record(folder, [Row("7.3", "plain", stays)], "bbbbbbb")
     matrix.record(folder, [Row("7.2", "rt", new)], "ccccccc")
+    # A lane that could not run leaves what is there.
+    matrix.record(folder, [matrix.no_tests("7.2", "rt", "not here", failed=False)], "ddddddd")
     lines = [line.split() for line in (folder / "table.rst").read_text().splitlines()]
     rows = [line for line in lines if line and line[0].startswith("7")]
     # In the order of the series and lanes, not in that of the runs.
