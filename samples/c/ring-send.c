@@ -56,8 +56,11 @@ static int open_ring(const char *name)
 static int reap(struct io_uring *uring, const char *name)
 {
 	struct io_uring_cqe *cqe;
-	int result = io_uring_wait_cqe(uring, &cqe);
+	int result;
 
+	do {
+		result = io_uring_wait_cqe(uring, &cqe);
+	} while (result == -EINTR);
 	if (result < 0)
 		return complain("cannot wait for", name, -result);
 	result = cqe->res;

@@ -151,7 +151,10 @@ class Ring:
                 return
 
     async def receive(self) -> list[Record]:
-        """Reads what is there, many records at once; waits for the first. None at the end."""
+        """Reads what is there, many records at once; waits for the first.
+
+        Returns an empty list at the end.
+        """
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -237,7 +240,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         counts = asyncio.run(show(options.ring, options.writers, options.records))
-    except OSError as error:
+    # What goes wrong in a task comes in a group.
+    except (OSError, ExceptionGroup) as error:
         print(f"ring.py: {error}", file=sys.stderr)
         return 1
     for writer, count in sorted(counts.items()):

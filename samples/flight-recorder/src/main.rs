@@ -3,7 +3,8 @@
 //! `flight-recorder`: what a program said last, after its crash.
 //!
 //! `flight-recorder run RING COMMAND...` has a command write into a ring, which keeps what came last
-//! in a memory that is not the command's. If it fails, or is killed, that is shown.
+//! in a memory that is not the command's. If it fails, or is killed, that is shown. (Ctrl-C ends both;
+//! what was said before it stays.)
 //! `flight-recorder dump RING` shows it at any time, and as often as one likes.
 //!
 //! The ring overwrites, so it never makes the command wait. It has broadcast delivery: who reads it
