@@ -31,11 +31,17 @@ int main(int argc, char **argv)
 		struct epoll_event event;
 		ssize_t got;
 
-		if (epoll_wait(epoll, &event, 1, -1) < 0)
+		if (epoll_wait(epoll, &event, 1, -1) < 0) {
+			/* Stopped and continued, by Ctrl-Z and fg. */
+			if (errno == EINTR)
+				continue;
 			err(1, "epoll_wait");
+		}
 		got = read(event.data.fd, buffer, sizeof(buffer));
 		if (got > 0) {
 			fwrite(buffer, 1, got, stdout);
+			if (fflush(stdout))
+				err(1, "stdout");
 		} else if (got == 0) {
 			/* The end. To close it takes it out of the epoll instance as well. */
 			close(event.data.fd);
