@@ -14,8 +14,9 @@ use crate::quantity::{parse_delay, parse_mode, parse_seconds, parse_size};
 
 /// Makes, shows, fills and empties the ring buffers under /dev/ring.
 ///
-/// Making, showing and changing rings goes through /dev/ring/control, which is for root. Reading
-/// and writing is for whoever the mode of the ring's node admits.
+/// Making, showing and changing rings goes through /dev/ring/control, which is for root, and for the
+/// group ringdev where the driver's udev rule is installed. Reading and writing is for whoever the
+/// mode of the ring's node admits.
 #[derive(Debug, Parser)]
 #[command(name = "ringctl", version)]
 pub(crate) struct Args {
@@ -102,7 +103,7 @@ pub(crate) enum Command {
 /// full, and readers compete for what is in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
-    /// Its name: 1 to 31 of A-Z a-z 0-9 . _ -
+    /// Its name: 1 to 31 of A-Z a-z 0-9 . _ -, but not '.', '..' or 'control'
     pub(crate) ring: RingName,
 
     /// A power of two, such as 64K or 1M

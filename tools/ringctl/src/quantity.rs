@@ -22,7 +22,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 fn not_a_size() -> String {
-    "a size is a number of bytes, or one with K, M or G, such as 64K".into()
+    "a size is a number of bytes, or one with K, M, G or T, such as 64K".into()
 }
 
 /// A number without a sign, which `u64::from_str` would take.

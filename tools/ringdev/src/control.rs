@@ -16,7 +16,8 @@ use crate::info::{Cursor, Info};
 use crate::name::{CONTROL, DIRECTORY, RingName};
 use crate::sys;
 
-/// `/dev/ring/control`, open. Its node admits root alone, unless its mode was changed.
+/// `/dev/ring/control`, open. Its node admits root alone, or also the group
+/// `ringdev`, if the driver's udev rule is installed.
 #[derive(Debug)]
 pub struct Control {
     file: File,

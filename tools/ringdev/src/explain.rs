@@ -65,7 +65,8 @@ fn of_call(call: Call, errno: Errno) -> Option<&'static str> {
             "the module is not loaded; load it with modprobe or insmod"
         }
         (Call::Control, Errno::ACCESS | Errno::PERM) => {
-            "only root may make, show and change rings; become root"
+            "making, showing and changing rings is for root, and for the group ringdev where the \
+             driver's udev rule is installed; become root, or a member"
         }
         (Call::Create, Errno::EXIST) => {
             "a ring of this name exists; choose another name, or destroy that one first"

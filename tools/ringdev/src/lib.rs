@@ -3,8 +3,8 @@
 //! Client library of the ringdev driver: named ring buffers under `/dev/ring`.
 //!
 //! A ring lives in the kernel and outlives the programs that use it. [`Control`] makes, shows and
-//! removes rings, which is for root; [`Ring`] is an open end of one, which is for whoever the mode
-//! of its node admits.
+//! removes rings, which is for root, or for a group; [`Ring`] is an open end of one, which is for
+//! whoever the mode of its node admits.
 //!
 //! ```no_run
 //! use std::io::{Read, Write};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// A record in the buffer of who read it.
+/// A record in the buffer of whoever read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its number. The first record of a ring has 0, the next has the next.
