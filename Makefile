@@ -99,7 +99,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  LANE=plain|debug  run, test, debug: this lane alone; run, test: also up, rt, newest, stock
 #  ONLY=PATTERN      test, mistakes: only those whose name has PATTERN in it
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
-#  CMD='...'         run: this command in the guest, and its exit code
+#  CMD='...'         run: this command in the guest; make names its exit code
 #  NAME=foo          new: what the module is called
 #  DIR=DIR           new: where its folder is made; beside this tree if not given
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest

@@ -14,7 +14,7 @@ SIZES = (16, 64, 256, 1024, 4096, 65536, 1 << 20)
 PEERS = ("ring", "pipe", "pipe64", "fifo", "unix", "seqpacket", "mqueue", "kfifo", "twin", "floor",
          "null")  # fmt: skip
 RIVALS = ("pipe", "pipe64", "fifo", "unix", "seqpacket", "mqueue", "kfifo")
-# A kfifo copies 256 KiB under its mutex, and a ring 64 KiB at most, so that nobody waits for long:
+# A kfifo copies 256 KiB under its mutex, and a ring 128 KiB at most, so that nobody waits for long:
 # where more goes through in one call, one cannot have both.
 NO_RIVALS = {(1 << 20, "kfifo")}
 # The largest message of those that cannot have more in one than they hold.

@@ -121,3 +121,14 @@ def test_tests_of_each_sort_are_known() -> None:
     known = all_tests()
     assert {"poll_times_out", "destroy_wakes_pollers", "every_byte_appears_twice"} < known
     assert {"head_release_is_needed", "full_ring_has_no_room"} < known
+
+
+def test_the_manual_page_has_each_ioctl_with_its_structure() -> None:
+    header = (paths.ROOT / "include/uapi/linux/ringdev.h").read_text()
+    defined = re.findall(r"^#define (RINGDEV_IOC_\w+)\s+_IO", header, re.MULTILINE)
+    page = (FOLDER / "man/ring.rst").read_text()
+    listed = re.findall(r"^``(RINGDEV_IOC_\w+)`` \(struct (\w+)\)$", page, re.MULTILINE)
+    assert sorted(name for name, _ in listed) == sorted(defined)
+    assert {structure for _, structure in listed} <= set(
+        re.findall(r"^struct (\w+) \{$", header, re.MULTILINE)
+    )
