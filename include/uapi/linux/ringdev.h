@@ -18,7 +18,10 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* The name of a ring: 1 to 31 characters of A-Z a-z 0-9 . _ -, then zeros. */
+/*
+ * The name of a ring: 1 to 31 characters of A-Z a-z 0-9 . _ -, then zeros; not ".", ".." or
+ * "control".
+ */
 #define RINGDEV_NAME_SIZE	32
 
 /* Framing: what a ring keeps apart. */
@@ -128,10 +131,10 @@ struct ringdev_evict {
  * @bytes_in: bytes that were taken, without headers
  * @records_dropped: writes or records that were refused with ENOBUFS
  * @bytes_dropped: their bytes
- * @records_lost: records that were overwritten before the reader with shared delivery read them;
- *	with broadcast delivery each cursor has a count of its own
- * @bytes_lost: bytes of a stream that were overwritten before they were read, likewise; 0 for
- *	records
+ * @records_lost: records that were overwritten or cleared before the reader with shared delivery
+ *	read them; with broadcast delivery each cursor has a count of its own
+ * @bytes_lost: bytes of a stream that were overwritten or cleared before they were read, likewise;
+ *	0 for records
  * @records_out: records that were read, by all readers together; 0 for a stream
  * @bytes_out: bytes that were read, without headers
  * @writer_sleeps: how often a write had to wait
@@ -173,15 +176,17 @@ struct ringdev_info {
  * struct ringdev_cursor - a reading position, and what has happened to it
  * @size: sizeof(struct ringdev_cursor)
  * @flags: 0
- * @id: the number of the cursor; 0 is the one that the readers of a ring with shared delivery share
+ * @id: the number of the cursor; 0 is the one that the readers of a ring with shared delivery share.
+ *	On an endpoint, 0 as it is handed over
  * @unread: bytes of the ring between it and the newest data
  * @records_out: records that were read from here; 0 for a stream
  * @bytes_out: bytes that were read from here, without headers
- * @records_lost: records that were overwritten before they were read here
- * @bytes_lost: bytes of a stream that were overwritten before they were read here; 0 for records
+ * @records_lost: records that were overwritten or cleared before they were read here
+ * @bytes_lost: bytes of a stream that were overwritten or cleared before they were read here; 0 for
+ *	records
  * @watermark: a reader is woken when @unread is so many bytes; 0 and 1 mean at once
  * @delay_ns: ... or when the oldest of them has waited so long
- * @name: on /dev/ring/control, the ring; on an endpoint, zeros
+ * @name: the ring. On an endpoint, zeros as it is handed over
  */
 struct ringdev_cursor {
 	__u32 size;
@@ -238,7 +243,8 @@ struct ringdev_read_mode {
  * @flags: 0
  * @sequence: the number of the record, from 0; the next has the next number
  * @timestamp_ns: when it was written, by CLOCK_MONOTONIC
- * @lost: how many records were overwritten between this and the one that was read before it
+ * @lost: how many records were overwritten or cleared between this and the one that was read
+ *	before it
  */
 struct ringdev_record {
 	__u32 length;
