@@ -162,22 +162,13 @@ class Lint:
             if file.suffix != ".rs":
                 continue
             edition = "2021" if self._in_kernel(file) else "2024"
-            # Read from stdin, rustfmt leaves the modules alone that a file names: they are
-            # checked for themselves, and those of src/ring belong to two crates.
-            run = subprocess.run(
-                [
-                    *(str(self.tc.rustfmt), "--check", "--color", "never"),
-                    *("--edition", edition, "--style-edition", edition),
-                    *("--config-path", str(self.kernel.src / ".rustfmt.toml")),
-                ],
-                env=self.tc.env(),
-                input=(paths.ROOT / file).read_text(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if run.returncode:
-                found.append((run.stdout + run.stderr).replace("<stdin>", str(file)).rstrip())
+            command = [
+                *(str(self.tc.rustfmt), "--check", "--color", "never"),
+                *("--edition", edition, "--style-edition", edition),
+                *("--config-path", str(self.kernel.src / ".rustfmt.toml")),
+            ]
+            if said := misformatted(command, (paths.ROOT / file).read_text(), self.tc.env()):
+                found.append(said.replace("<stdin>", str(file)))
         _tell(found)
 
     @staticmethod
@@ -302,6 +293,20 @@ class Lint:
         )
         if run.returncode:
             raise Finding(run.stdout.rstrip() or f"{command[0]} failed and did not say why")
+
+
+def misformatted(command: Sequence[str], text: str, env: Mapping[str, str]) -> str:
+    """Returns what ``rustfmt --check`` would change in a text, or says of it.
+
+    Read from stdin, rustfmt leaves the modules alone that a file names: they are checked for
+    themselves, and those of src/ring belong to two crates. But then it also exits with 0, whatever
+    it would change; so what it prints counts.
+    """
+    run = subprocess.run(
+        command, env=dict(env), input=text, capture_output=True, text=True, check=False
+    )
+    said = (run.stdout + run.stderr).rstrip()
+    return said or ("rustfmt failed and said nothing" if run.returncode else "")
 
 
 def _tell(found: Sequence[str]) -> None:

@@ -850,7 +850,12 @@ impl Channel {
 
     #[inline]
     fn view<'a>(&'a self, reader: &'a Reader) -> View<'a> {
-        View::new(self.attributes, &self.positions, &reader.mark, &reader.missed)
+        View::new(
+            self.attributes,
+            &self.positions,
+            &reader.mark,
+            &reader.missed,
+        )
     }
 
     /// Unlocks a cursor, and says so if it has noticed a loss since it had noticed what was lost

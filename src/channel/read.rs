@@ -89,11 +89,7 @@ impl Channel {
     /// The most common case, in as few instructions as it takes: a read from a stream that is one
     /// piece, and does not wait. `None` if it is not that simple; then nothing has happened.
     #[inline]
-    pub(crate) fn read_at_once(
-        &self,
-        reader: &Reader,
-        to: UserDestination,
-    ) -> Option<usize> {
+    pub(crate) fn read_at_once(&self, reader: &Reader, to: UserDestination) -> Option<usize> {
         let most = to.remaining();
         if !AtOnce::includes(self.at_once.bytes, most) {
             return None;

@@ -143,11 +143,7 @@ impl Cursor {
 
     /// The same, where it is known that writers wait.
     #[inline]
-    pub(crate) fn unread_kept<'a>(
-        &'a mut self,
-        view: View<'a>,
-        most: usize,
-    ) -> Option<Unread<'a>> {
+    pub(crate) fn unread_kept<'a>(&'a mut self, view: View<'a>, most: usize) -> Option<Unread<'a>> {
         let len = self.find(view, most)?;
         Some(Unread {
             // INVARIANT: By our own no more than a capacity is unread.
@@ -1147,8 +1143,14 @@ mod tests {
 
             let told = cursor.tell(ring.view(), oldest);
             assert_eq!(told, cursor.received(oldest));
-            assert_eq!(told.bytes_lost, if framing == Framing::Stream { 1024 } else { 0 });
-            assert_eq!(told.records_lost, if framing == Framing::Record { 1 } else { 0 });
+            assert_eq!(
+                told.bytes_lost,
+                if framing == Framing::Stream { 1024 } else { 0 }
+            );
+            assert_eq!(
+                told.records_lost,
+                if framing == Framing::Record { 1 } else { 0 }
+            );
             assert!(!ring.view().has_missed());
 
             // What was told is none when it is read.

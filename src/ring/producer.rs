@@ -138,9 +138,7 @@ impl Producer {
         while self.free() < bytes {
             let step = match self.attributes.framing {
                 Framing::Stream => (bytes - self.free()) as u64,
-                Framing::Record => {
-                    Header::stored(Header::load_length(words, self.tail_seen()))
-                }
+                Framing::Record => Header::stored(Header::load_length(words, self.tail_seen())),
             };
             // INVARIANT: The tail stays at or below the head: between them are whole records.
             self.limit = self.limit.wrapping_add(step);

@@ -329,7 +329,14 @@ mod tests {
 
     #[test]
     fn other_sizes_are_refused() {
-        for size in [0, 1, PAGE_SIZE / 2, PAGE_SIZE - 1, PAGE_SIZE + 1, 3 * PAGE_SIZE] {
+        for size in [
+            0,
+            1,
+            PAGE_SIZE / 2,
+            PAGE_SIZE - 1,
+            PAGE_SIZE + 1,
+            3 * PAGE_SIZE,
+        ] {
             assert_eq!(Mirror::new(size).err(), Some(EINVAL));
         }
     }

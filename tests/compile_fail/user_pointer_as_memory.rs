@@ -15,7 +15,9 @@ use super::*;
 
 pub(super) fn argument_of(argument: UserPtr) -> Result<c_int> {
     #[cfg(not(mistake))]
-    let value = UserSlice::new(argument, size_of::<c_int>()).reader().read()?;
+    let value = UserSlice::new(argument, size_of::<c_int>())
+        .reader()
+        .read()?;
     #[cfg(mistake)]
     let value = *argument;
     Ok(value)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Shows that the lint's own checks find what they are for."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -109,3 +111,26 @@ def test_a_call_that_may_panic_is_seen(
         check=True,
     )  # fmt: skip
     assert bool(lint.panic_calls(binary, tools)) is panics
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("cat >/dev/null", ""),
+        # What rustfmt 1.8 does with a difference in what it reads from stdin.
+        ("cat >/dev/null; echo 'Diff in <stdin>:1:'", "Diff in <stdin>:1:"),
+        ("cat >/dev/null; echo 'error: no' >&2; exit 1", "error: no"),
+        ("cat >/dev/null; exit 1", "rustfmt failed and said nothing"),
+    ],
+)
+def test_a_difference_is_found_whatever_the_exit_code(script: str, found: str) -> None:
+    assert lint.misformatted(["sh", "-c", script], "fn main() {}\n", {}) == found
+
+
+def test_rustfmt_itself_finds_what_it_would_change() -> None:
+    rustfmt = shutil.which("rustfmt")
+    if not rustfmt:
+        pytest.skip("there is no rustfmt here: make lint installs it")
+    command = [rustfmt, "--check", "--edition", "2021"]
+    assert lint.misformatted(command, "fn main() {}\n", os.environ) == ""
+    assert "Diff in" in lint.misformatted(command, "fn main( ) {}\n", os.environ)

@@ -71,10 +71,7 @@ pub(crate) enum Read {
     /// Look at the unread bytes, and release so many of them, or drop them.
     Bytes { most: usize, release: Option<usize> },
     /// Look at as many records as fit, and release them, or drop them.
-    Records {
-        most: usize,
-        release: Option<Told>,
-    },
+    Records { most: usize, release: Option<Told> },
 }
 
 /// Whether the reader gets headers, which tell what was lost.

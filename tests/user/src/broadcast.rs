@@ -391,10 +391,7 @@ fn lseek_knows_two_places() {
             }
         }
         for offset in [0, 1] {
-            assert_eq!(
-                lseek64(writer, offset, Whence::SeekEnd),
-                Err(Errno::ESPIPE)
-            );
+            assert_eq!(lseek64(writer, offset, Whence::SeekEnd), Err(Errno::ESPIPE));
         }
         assert_eq!(reader.take(10), Ok(b"stays".to_vec()));
     }

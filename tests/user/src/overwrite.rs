@@ -506,7 +506,11 @@ fn pollpri_tells_of_a_clear() {
         let ring = Ring::small(kind);
         let (reader, writer) = (ring.reader(), ring.writer());
         ring.clear();
-        assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}: it was empty");
+        assert_eq!(
+            reader.ready(PRI),
+            PollFlags::empty(),
+            "{kind}: it was empty"
+        );
         writer.put(&[0; 400]);
         let poll = Task::asleep_in(Call::POLL, move || reader.poll(PRI, PollTimeout::NONE));
         ring.clear();

@@ -446,7 +446,10 @@ fn headers_do_not_show_what_was_there_before() {
         ring.put(b"next");
         let bytes = ring.take(SMALL).expect("read");
         let padding = &bytes[Header::SIZE + length..stored(length)];
-        assert!(padding.iter().all(|byte| *byte == 0), "{length}: {padding:?}");
+        assert!(
+            padding.iter().all(|byte| *byte == 0),
+            "{length}: {padding:?}"
+        );
         assert_eq!(abi::records(&bytes)[1].1, b"next");
     }
 }

@@ -75,7 +75,10 @@ fn output_that_cannot_be_written_is_a_failure() {
         .write(true)
         .open("/dev/full")
         .expect("a device that is full");
-    let output = ringctl(&["completions", "bash"]).stdout(full).output().expect("it runs");
+    let output = ringctl(&["completions", "bash"])
+        .stdout(full)
+        .output()
+        .expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).expect("text");
     assert!(

@@ -14,7 +14,8 @@ use super::{
     ring::{NoWords, START, UNIT, Value, capacity},
 };
 use crate::ring::{
-    Attributes, Cursor, Framing, Full, Header, Mark, Missed, Place, Positions, Producer, Site, View, Words,
+    Attributes, Cursor, Framing, Full, Header, Mark, Missed, Place, Positions, Producer, Site,
+    View, Words,
 };
 use loom::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -173,7 +174,9 @@ impl Reader {
             };
             let span = unread.span();
             let copy = || -> Vec<Value> {
-                let cells = (0..span.len).step_by(UNIT).map(|begin| shared.cell(after(span.position, begin)));
+                let cells = (0..span.len)
+                    .step_by(UNIT)
+                    .map(|begin| shared.cell(after(span.position, begin)));
                 cells.map(|cell| cell.load(Relaxed)).collect()
             };
             let (values, released) = if faulty(CheckBeforeCopy) {

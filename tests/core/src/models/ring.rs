@@ -6,8 +6,8 @@ use super::{Fault, faulty};
 use crate::{
     queue::{Side, Turn},
     ring::{
-        Attributes, Capacity, Cursor, Delivery, Mark, Missed, Place, Positions, Producer, View, Waiters,
-        Words, pass_on_to_reader, pass_on_to_writer, wake_readers, wake_writers,
+        Attributes, Capacity, Cursor, Delivery, Mark, Missed, Place, Positions, Producer, View,
+        Waiters, Words, pass_on_to_reader, pass_on_to_writer, wake_readers, wake_writers,
     },
 };
 use loom::{cell::UnsafeCell, sync::Mutex, thread};
