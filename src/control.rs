@@ -38,16 +38,15 @@ pub(crate) struct Control {
 #[vtable]
 impl FileOperations for Control {
     type Device = Arc<Registry>;
-    type Private = KBox<Self>;
     type OwnerModule = crate::LocalModule;
 
-    fn open(registry: &Arc<Registry>, access: Access) -> Result<KBox<Self>> {
+    fn open(registry: &Arc<Registry>, access: Access) -> Result<Self> {
         let registry = registry.clone();
-        Ok(KBox::new(Self { registry, access }, GFP_KERNEL_ACCOUNT)?)
+        Ok(Self { registry, access })
     }
 
-    fn ioctl(this: &Self, command: u32, argument: usize) -> Result<isize> {
-        let registry = &this.registry;
+    fn ioctl(&self, command: u32, argument: usize) -> Result<isize> {
+        let registry = &self.registry;
         let argument = UserPtr::from_addr(argument);
         match command {
             uapi::RINGDEV_IOC_NEXT => {
@@ -69,7 +68,7 @@ impl FileOperations for Control {
             | uapi::RINGDEV_IOC_RESIZE
             | uapi::RINGDEV_IOC_CLEAR
             | uapi::RINGDEV_IOC_EVICT
-                if !this.access.write =>
+                if !self.access.write =>
             {
                 return Err(EBADF);
             }

@@ -20,7 +20,7 @@ use crate::{
     ring::Framing,
     staging::{
         compat::FIONREAD,
-        fasync::FasyncCall,
+        fasync::Lists,
         file::{
             Access,
             FileOperations,
@@ -141,46 +141,44 @@ impl Drop for Endpoint {
 #[vtable]
 impl FileOperations for Endpoint {
     type Device = Arc<Ring>;
-    type Private = KBox<Self>;
     type OwnerModule = crate::LocalModule;
 
-    fn open(ring: &Arc<Ring>, access: Access) -> Result<KBox<Self>> {
-        let endpoint = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
-        // From here on nothing can fail, and its destructor takes it back.
+    fn open(ring: &Arc<Ring>, access: Access) -> Result<Self> {
+        // From here on nothing can fail, and the destructor takes it back.
         let reader = ring.channel.open(access)?;
-        Ok(endpoint.write(Self {
+        Ok(Self {
             ring: ring.clone(),
             access,
             reader,
             headers: AtomicFlag::new(false),
-        }))
+        })
     }
 
     #[inline]
-    fn read_at_once(this: &Self, to: UserDestination) -> Option<usize> {
-        this.channel().read_at_once(this.reader.as_deref()?, to)
+    fn read_at_once(&self, to: UserDestination) -> Option<usize> {
+        self.channel().read_at_once(self.reader.as_deref()?, to)
     }
 
     #[inline]
-    fn write_at_once(this: &Self, from: UserSource) -> Option<usize> {
-        this.channel().write_at_once(from)
+    fn write_at_once(&self, from: UserSource) -> Option<usize> {
+        self.channel().write_at_once(from)
     }
 
-    fn read(this: &Self, to: &mut impl Destination, waiting: Waiting) -> Result<usize> {
-        this.channel()
-            .read(this.reader()?, to, this.batch(), waiting)
+    fn read(&self, to: &mut impl Destination, waiting: Waiting) -> Result<usize> {
+        self.channel()
+            .read(self.reader()?, to, self.batch(), waiting)
     }
 
-    fn write(this: &Self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
-        this.channel().write(from, waiting)
+    fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
+        self.channel().write(from, waiting)
     }
 
     /// Exact: readable if and only if a read would return, and writable if and only if a write
     /// would, of a byte or of the longest record.
-    fn poll<'file>(this: &'file Self, table: PollTable<'file>, access: Access) -> Events {
-        let channel = &this.ring.channel;
+    fn poll<'file>(&'file self, table: PollTable<'file>, access: Access) -> Events {
+        let channel = &self.ring.channel;
         let mut ready = Events::NONE;
-        if let Some(reader) = &this.reader {
+        if let Some(reader) = &self.reader {
             join(&table, channel.readers());
             ready = ready | channel.readable(reader);
         }
@@ -191,45 +189,37 @@ impl FileOperations for Endpoint {
         ready
     }
 
-    fn ioctl(this: &Self, command: u32, argument: usize) -> Result<isize> {
+    fn ioctl(&self, command: u32, argument: usize) -> Result<isize> {
         let argument = UserPtr::from_addr(argument);
         match command {
-            FIONREAD => this.store_next_read(argument)?,
+            FIONREAD => self.store_next_read(argument)?,
             uapi::RINGDEV_IOC_INFO => {
                 let asked: uapi::ringdev_info = uapi::take(argument)?;
                 abi::known_flags(asked.flags, 0)?;
-                uapi::give(&this.ring.info(asked.size), argument)?;
+                uapi::give(&self.ring.info(asked.size), argument)?;
             }
-            uapi::RINGDEV_IOC_CURSOR => this.give_cursor(argument)?,
-            uapi::RINGDEV_IOC_WATERMARK => this.set_watermark(argument)?,
-            uapi::RINGDEV_IOC_READ_MODE => this.set_read_mode(argument)?,
+            uapi::RINGDEV_IOC_CURSOR => self.give_cursor(argument)?,
+            uapi::RINGDEV_IOC_WATERMARK => self.set_watermark(argument)?,
+            uapi::RINGDEV_IOC_READ_MODE => self.set_read_mode(argument)?,
             _ => return Err(ENOTTY),
         }
         Ok(0)
     }
 
-    fn fasync<'file>(this: &'file Self, call: FasyncCall<'file>, access: Access) -> Result {
-        let channel = &this.ring.channel;
-        let readers = channel.readers().signalled();
-        if access.read {
-            call.apply(readers)?;
-        }
-        if access.write {
-            call.apply(channel.writers().signalled()).inspect_err(|_| {
-                if access.read {
-                    call.undo(readers);
-                }
-            })?;
-        }
-        Ok(())
+    fn signalled(&self, access: Access) -> Lists<'_> {
+        let channel = self.channel();
+        [
+            access.read.then(|| channel.readers().signalled()),
+            access.write.then(|| channel.writers().signalled()),
+        ]
     }
 
-    fn is_seekable(this: &Self) -> bool {
+    fn is_seekable(&self) -> bool {
         // Who only writes has no cursor to move.
-        this.channel().is_broadcast() && this.reader.is_some()
+        self.channel().is_broadcast() && self.reader.is_some()
     }
 
-    fn seek(this: &Self, offset: i64, from: SeekFrom) -> Result<i64> {
+    fn seek(&self, offset: i64, from: SeekFrom) -> Result<i64> {
         if offset != 0 {
             return Err(EINVAL);
         }
@@ -237,15 +227,15 @@ impl FileOperations for Endpoint {
             SeekFrom::Start => Seek::Oldest,
             SeekFrom::End => Seek::Newest,
         };
-        let reader = this.reader.as_deref().ok_or(ESPIPE)?;
-        this.channel().seek(reader, to)?;
+        let reader = self.reader.as_deref().ok_or(ESPIPE)?;
+        self.channel().seek(reader, to)?;
         Ok(0)
     }
 
-    fn show_fdinfo(this: &Self, to: &SeqFile) {
-        report::ring(to, &this.ring.info(0));
-        if let Some(reader) = &this.reader {
-            report::cursor(to, &this.channel().cursor_statistics(reader));
+    fn show_fdinfo(&self, to: &SeqFile) {
+        report::ring(to, &self.ring.info(0));
+        if let Some(reader) = &self.reader {
+            report::cursor(to, &self.channel().cursor_statistics(reader));
         }
     }
 }

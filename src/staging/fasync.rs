@@ -10,9 +10,9 @@ use super::compat::{
     smp_mb,
     Full, //
 };
-use core::{
-    marker::PhantomData,
-    ptr, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     bindings,
@@ -36,8 +36,8 @@ pub(crate) enum Band {
 /// # Invariants
 ///
 /// The pointer is the head of a list that only `fasync_helper()` changes. Its entries belong to
-/// files that keep `self` alive (see [`FasyncCall::apply`]), hence it is null when `self` is
-/// dropped.
+/// files that keep `self` alive, and leave it before they are released (see [`Membership`]), hence it
+/// is null when `self` is dropped.
 pub(crate) struct FasyncList(Opaque<*mut bindings::fasync_struct>);
 
 // SAFETY: The list belongs to no thread.
@@ -74,53 +74,91 @@ impl FasyncList {
     }
 }
 
-/// A call of the `fasync` operation of a file.
+/// The lists that a file can be in: that of what it reads, and that of what it writes.
+pub(crate) type Lists<'file> = [Option<&'file FasyncList>; 2];
+
+/// Which lists an open file is in.
+///
+/// `FASYNC`, by which `__fput()` knows whether a file has to be taken out of anything, is one bit, and
+/// `fasync_helper()` sets and clears it for each list alone. Nobody else keeps two fcntl(2) of a file
+/// apart: between them the file could stay in one list without the bit, and be freed there. So this
+/// belongs under a lock, one for each file.
 ///
 /// # Invariants
 ///
-/// The fields are the arguments of such a call; the private data of the file can be borrowed for
-/// `'file`.
-pub(crate) struct FasyncCall<'file> {
-    fd: c_int,
-    file: *mut bindings::file,
-    on: c_int,
-    _file: PhantomData<fn(&'file ()) -> &'file ()>,
-}
+/// The file is in these lists, and in no others. Its `FASYNC` is set if and only if there are any. The
+/// lists are valid until the `release` operation of the file.
+pub(super) struct Membership([Option<NonNull<FasyncList>>; 2]);
 
-impl<'file> FasyncCall<'file> {
-    /// Wraps the arguments of a `fasync` operation.
+// SAFETY: The lists are `Sync`, and the pointers belong to no thread.
+unsafe impl Send for Membership {}
+
+impl Membership {
+    /// Of a file that is being opened.
+    pub(super) const fn new() -> Self {
+        // INVARIANT: No list.
+        Self([None; 2])
+    }
+
+    /// Does what a call of the `fasync` operation asks: puts the file into all of `lists`, or takes
+    /// it out of all that it is in, whatever `lists` are by now.
+    ///
+    /// If it fails the file is where it was. Taking out does not fail. A full barrier follows: whoever
+    /// does not see the file in a list has done what the file's owner will see. May sleep.
     ///
     /// # Safety
     ///
-    /// They must be the arguments of a call that is going on. What is borrowed for `'file` must
-    /// stay valid until the `release` operation of the file is called.
-    pub(super) unsafe fn from_raw(fd: c_int, file: *mut bindings::file, on: c_int) -> Self {
-        // INVARIANT: By the safety requirements.
-        Self {
-            fd,
-            file,
-            on,
-            _file: PhantomData,
+    /// `fd`, `file` and `on` must be the arguments of a call that is going on, and `self` that of the
+    /// file. `lists` must be valid until the `release` operation of the file.
+    pub(super) unsafe fn apply(
+        &mut self,
+        fd: c_int,
+        file: *mut bindings::file,
+        on: c_int,
+        lists: Lists<'_>,
+    ) -> Result {
+        // One that is in stays as it is, in the lists that it is in.
+        let result = if on == 0 || self.0.iter().any(Option::is_some) {
+            Ok(())
+        } else {
+            // SAFETY: By the safety requirements.
+            unsafe { self.join(fd, file, lists) }
+        };
+        if on == 0 || result.is_err() {
+            // SAFETY: By the safety requirements.
+            unsafe { self.leave(file) };
         }
-    }
-
-    /// Puts the file into `list`, or takes it out, as the call asks.
-    ///
-    /// Taking out does not fail. A full barrier follows: whoever does not see the file in the list
-    /// has done what the file's owner will see. May sleep.
-    pub(crate) fn apply(&self, list: &'file FasyncList) -> Result {
-        // SAFETY: By the type invariant the arguments are those of a call. The list lives in the
-        // private data of the file, until `release`; `__fput()` makes a call that takes the file
-        // out before it calls `release`.
-        let changed = unsafe { bindings::fasync_helper(self.fd, self.file, self.on, list.0.get()) };
         smp_mb(Full);
-        // Positive if the list changed.
-        to_result(changed.min(0))
+        result
     }
 
-    /// Takes the file out of `list`, whatever the call asks.
-    pub(crate) fn undo(&self, list: &'file FasyncList) {
-        // SAFETY: As for `apply`. Taking out does not fail.
-        unsafe { bindings::fasync_helper(-1, self.file, 0, list.0.get()) };
+    /// # Safety
+    ///
+    /// As for [`Membership::apply`].
+    unsafe fn join(&mut self, fd: c_int, file: *mut bindings::file, lists: Lists<'_>) -> Result {
+        for (place, list) in self.0.iter_mut().zip(lists) {
+            let Some(list) = list else {
+                continue;
+            };
+            // SAFETY: The arguments are those of a call. `__fput()` makes a call that takes the file
+            // out before it calls `release`, until which the list is valid: by the type invariant,
+            // kept here, `FASYNC` tells it to.
+            to_result(unsafe { bindings::fasync_helper(fd, file, 1, list.0.get()) }.min(0))?;
+            // INVARIANT: The file is in it, and `FASYNC` set.
+            *place = Some(NonNull::from(list));
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Membership::apply`].
+    unsafe fn leave(&mut self, file: *mut bindings::file) {
+        for list in self.0.iter_mut().filter_map(Option::take) {
+            // INVARIANT: `FASYNC` is cleared with the first; nobody looks at the others before they
+            // are gone as well, as the caller has `self` for itself.
+            // SAFETY: By the type invariant the list is valid. Taking out does not fail.
+            unsafe { bindings::fasync_helper(-1, file, 0, list.as_ref().0.get()) };
+        }
     }
 }

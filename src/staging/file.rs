@@ -10,7 +10,10 @@
 
 use super::{
     compat,
-    fasync::FasyncCall,
+    fasync::{
+        Lists,
+        Membership, //
+    },
     poll::{
         Events,
         PollTable, //
@@ -25,7 +28,10 @@ use super::{
         UserSource, //
     }, //
 };
-use core::marker::PhantomData;
+use core::{
+    convert::Infallible,
+    marker::PhantomData, //
+};
 use kernel::{
     bindings,
     error::{
@@ -43,8 +49,10 @@ use kernel::{
         flags,
         File, //
     },
+    new_mutex,
     prelude::*,
     seq_file::SeqFile,
+    sync::Mutex,
     types::ForeignOwnable,
     ModuleMetadata, //
 };
@@ -79,22 +87,16 @@ impl Access {
     }
 }
 
-/// Borrowed private data of a file of `T`.
-pub(crate) type Private<'a, T> = <<T as FileOperations>::Private as ForeignOwnable>::Borrowed<'a>;
-
-/// The operations of an open file.
+/// An open file, and its operations.
 ///
 /// All of them are called in process context. Unless said otherwise they may sleep.
 ///
 /// `'file` is a lifetime that the implementation knows nothing about, up to the one from open to
-/// release. What it borrows for `'file` can therefore only come from the private data.
+/// release. What it borrows for `'file` can therefore only come from `self`.
 #[vtable]
-pub(crate) trait FileOperations: Sized + 'static {
+pub(crate) trait FileOperations: Sized + Send + Sync + 'static {
     /// What the registration of the device holds, for [`FileOperations::open`].
     type Device: Send + Sync;
-
-    /// What an open file holds.
-    type Private: ForeignOwnable + Send + Sync;
 
     /// The module that must stay while a file is open.
     type OwnerModule: ModuleMetadata;
@@ -102,77 +104,62 @@ pub(crate) trait FileOperations: Sized + 'static {
     /// open(2). Must not block if this is a misc device, as all of them are opened under one mutex.
     ///
     /// May be called before the registration of the device returns. For a character device it may
-    /// even be called after its removal, for whoever had found the node before.
-    fn open(device: &Self::Device, access: Access) -> Result<Self::Private>;
+    /// even be called after its removal, for whoever had found the node before. What it returns is
+    /// dropped when the file is released; there is memory for it already.
+    fn open(device: &Self::Device, access: Access) -> Result<Self>;
 
     /// The same as [`FileOperations::read`] for what can be read at once, in as few instructions as
     /// it takes. `None` if it is not that simple; then nothing has happened, and `read` is called.
     #[inline]
-    fn read_at_once(_this: Private<'_, Self>, _to: UserDestination) -> Option<usize> {
+    fn read_at_once(&self, _to: UserDestination) -> Option<usize> {
         None
     }
 
     /// The same for [`FileOperations::write`].
     #[inline]
-    fn write_at_once(_this: Private<'_, Self>, _from: UserSource) -> Option<usize> {
+    fn write_at_once(&self, _from: UserSource) -> Option<usize> {
         None
     }
 
     /// read(2) and its kin. `Ok(0)` means the end of the file, or that 0 bytes were asked for.
-    fn read(
-        _this: Private<'_, Self>,
-        _to: &mut impl Destination,
-        _waiting: Waiting,
-    ) -> Result<usize> {
+    fn read(&self, _to: &mut impl Destination, _waiting: Waiting) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// write(2) and its kin.
-    fn write(
-        _this: Private<'_, Self>,
-        _from: &mut impl Source,
-        _waiting: Waiting,
-    ) -> Result<usize> {
+    fn write(&self, _from: &mut impl Source, _waiting: Waiting) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// poll(2) and its kin. Registers first, and then answers what is ready. Must not sleep.
-    fn poll<'file>(
-        _this: Private<'file, Self>,
-        _table: PollTable<'file>,
-        _access: Access,
-    ) -> Events {
+    fn poll<'file>(&'file self, _table: PollTable<'file>, _access: Access) -> Events {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// ioctl(2), also of 32-bit processes; `argument` is a pointer of theirs, if it is one.
-    fn ioctl(_this: Private<'_, Self>, _command: u32, _argument: usize) -> Result<isize> {
+    fn ioctl(&self, _command: u32, _argument: usize) -> Result<isize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// fcntl(2) with `O_ASYNC`, and the end of a file that had it.
-    fn fasync<'file>(
-        _this: Private<'file, Self>,
-        _call: FasyncCall<'file>,
-        _access: Access,
-    ) -> Result {
+    /// fcntl(2) with `O_ASYNC`: into which lists it puts the file.
+    fn signalled(&self, _access: Access) -> Lists<'_> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Whether this file can be sought. Asked once, when it is opened; lseek(2) of one that cannot
     /// be answers `ESPIPE`.
-    fn is_seekable(_this: Private<'_, Self>) -> bool {
+    fn is_seekable(&self) -> bool {
         false
     }
 
     /// lseek(2) to a place that is not an offset: the file has no position that the VFS knows of,
     /// so that pread(2) and pwrite(2) answer `ESPIPE` all the same.
-    fn seek(_this: Private<'_, Self>, _offset: i64, _from: SeekFrom) -> Result<i64> {
+    fn seek(&self, _offset: i64, _from: SeekFrom) -> Result<i64> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// What `/proc/<pid>/fdinfo/<fd>` says beyond what it says of every file.
-    fn show_fdinfo(_this: Private<'_, Self>, _to: &SeqFile) {
+    fn show_fdinfo(&self, _to: &SeqFile) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -190,8 +177,29 @@ pub(crate) enum SeekFrom {
 pub(super) type OpenOperation =
     unsafe extern "C" fn(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int;
 
+/// What an open file has as its private data.
+#[pin_data]
+struct Private<T> {
+    this: T,
+    #[pin]
+    membership: Mutex<Membership>,
+}
+
 /// The `struct file_operations` of `T`.
 pub(super) struct Vtable<T>(PhantomData<T>);
+
+impl<T: FileOperations> Private<T> {
+    /// Finds memory, charged to the caller's cgroup, and then opens.
+    fn new(open: impl FnOnce() -> Result<T>) -> Result<Pin<KBox<Self>>> {
+        let memory = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
+        let this = open()?;
+        let private = memory.write_pin_init(pin_init!(Self {
+            this,
+            membership <- new_mutex!(Membership::new(), "membership"),
+        }));
+        private.map_err(|never: Infallible| match never {})
+    }
+}
 
 impl<T: FileOperations> Vtable<T> {
     /// The table for a kind of devices, whose `open` finds the device and calls [`Self::open`].
@@ -221,7 +229,7 @@ impl<T: FileOperations> Vtable<T> {
             table.unlocked_ioctl = Some(Self::ioctl);
             table.compat_ioctl = bindings::compat_ptr_ioctl;
         }
-        if T::HAS_FASYNC {
+        if T::HAS_SIGNALLED {
             table.fasync = Some(Self::fasync);
         }
         if T::HAS_SEEK {
@@ -240,10 +248,21 @@ impl<T: FileOperations> Vtable<T> {
     /// `file` must be a file whose operations are from [`Self::table`], between `open` and
     /// `release`. `'a` must end before `release`.
     #[inline]
-    unsafe fn private<'a>(file: *mut bindings::file) -> Private<'a, T> {
+    unsafe fn private<'a>(file: *mut bindings::file) -> &'a Private<T> {
         // SAFETY: `open` put the data there, `release` takes them away, and both happen outside of
         // `'a` by the safety requirements. Nothing borrows them mutably.
-        unsafe { <T::Private as ForeignOwnable>::borrow((*file).private_data) }
+        unsafe { Pin::<KBox<Private<T>>>::borrow((*file).private_data) }.get_ref()
+    }
+
+    /// Borrows what is open as `file`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::private`].
+    #[inline]
+    unsafe fn this<'a>(file: *mut bindings::file) -> &'a T {
+        // SAFETY: By the safety requirements.
+        &unsafe { Self::private(file) }.this
     }
 
     /// What the flags of `file` say now about sleeping.
@@ -276,14 +295,14 @@ impl<T: FileOperations> Vtable<T> {
     ) -> c_int {
         // SAFETY: The file is being opened.
         let access = Access::of(unsafe { File::from_raw_file(file) });
-        match T::open(device, access) {
+        match Private::new(|| T::open(device, access)) {
             Ok(private) => {
                 // SAFETY: The file is being opened, and nobody else sees it yet; its private data
                 // have just been put there.
                 unsafe {
                     (*file).private_data = private.into_foreign();
                     sys::ringdev_file_set_nowait(file);
-                    let seekable = T::is_seekable(Self::private(file));
+                    let seekable = Self::this(file).is_seekable();
                     // Takes away what `llseek`, `pread` and `pwrite` ask for.
                     let result = bindings::stream_open(inode, file);
                     if seekable {
@@ -301,7 +320,7 @@ impl<T: FileOperations> Vtable<T> {
     /// `file` must be a file of ours that is being released.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: `open` put the data there, and this is the last operation of the file.
-        drop(unsafe { <T::Private as ForeignOwnable>::from_foreign((*file).private_data) });
+        drop(unsafe { Pin::<KBox<Private<T>>>::from_foreign((*file).private_data) });
         0
     }
 
@@ -315,8 +334,8 @@ impl<T: FileOperations> Vtable<T> {
         _position: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The file is open, and stays so during the call.
-        let this = unsafe { Self::private(file) };
-        match T::read_at_once(this, UserDestination::new(buffer, len)) {
+        let this = unsafe { Self::this(file) };
+        match this.read_at_once(UserDestination::new(buffer, len)) {
             // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
             Some(read) => read as isize,
             // SAFETY: Likewise.
@@ -334,8 +353,8 @@ impl<T: FileOperations> Vtable<T> {
     unsafe fn read_slowly(file: *mut bindings::file, buffer: *mut c_char, len: usize) -> isize {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let (this, waiting) = unsafe { (Self::private(file), Self::waiting(file)) };
-            let read = T::read(this, &mut UserDestination::new(buffer, len), waiting)?;
+            let (this, waiting) = unsafe { (Self::this(file), Self::waiting(file)) };
+            let read = this.read(&mut UserDestination::new(buffer, len), waiting)?;
             // CAST: As in `read`.
             Ok(read as isize)
         })
@@ -351,8 +370,8 @@ impl<T: FileOperations> Vtable<T> {
         _position: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The file is open, and stays so during the call.
-        let this = unsafe { Self::private(file) };
-        match T::write_at_once(this, UserSource::new(buffer, len)) {
+        let this = unsafe { Self::this(file) };
+        match this.write_at_once(UserSource::new(buffer, len)) {
             // CAST: At most `len`, which the VFS limits to `MAX_RW_COUNT`.
             Some(written) => written as isize,
             // SAFETY: Likewise.
@@ -369,8 +388,8 @@ impl<T: FileOperations> Vtable<T> {
     unsafe fn write_slowly(file: *mut bindings::file, buffer: *const c_char, len: usize) -> isize {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let (this, waiting) = unsafe { (Self::private(file), Self::waiting(file)) };
-            let written = T::write(this, &mut UserSource::new(buffer, len), waiting)?;
+            let (this, waiting) = unsafe { (Self::this(file), Self::waiting(file)) };
+            let written = this.write(&mut UserSource::new(buffer, len), waiting)?;
             // CAST: As in `write`.
             Ok(written as isize)
         })
@@ -402,10 +421,10 @@ impl<T: FileOperations> Vtable<T> {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
             let (this, waiting) =
-                unsafe { (Self::private((*iocb).ki_filp), Self::waiting_iocb(iocb)) };
+                unsafe { (Self::this((*iocb).ki_filp), Self::waiting_iocb(iocb)) };
             // SAFETY: The VFS hands us a valid destination, for us alone during the call.
             let mut to = unsafe { IovDestination::new(iter) };
-            let read = T::read(this, &mut to, waiting)?;
+            let read = this.read(&mut to, waiting)?;
             // CAST: The VFS limits it to `MAX_RW_COUNT`.
             Ok(read as isize)
         })
@@ -421,10 +440,10 @@ impl<T: FileOperations> Vtable<T> {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
             let (this, waiting) =
-                unsafe { (Self::private((*iocb).ki_filp), Self::waiting_iocb(iocb)) };
+                unsafe { (Self::this((*iocb).ki_filp), Self::waiting_iocb(iocb)) };
             // SAFETY: The VFS hands us a valid source, for us alone during the call.
             let mut from = unsafe { IovSource::new(iter) };
-            let written = T::write(this, &mut from, waiting)?;
+            let written = this.write(&mut from, waiting)?;
             // CAST: The VFS limits it to `MAX_RW_COUNT`.
             Ok(written as isize)
         })
@@ -442,12 +461,12 @@ impl<T: FileOperations> Vtable<T> {
         // and stays valid until `release`.
         let (this, table, access) = unsafe {
             (
-                Self::private(file),
+                Self::this(file),
                 PollTable::from_raw(file, table),
                 Access::of(File::from_raw_file(file)),
             )
         };
-        T::poll(this, table, access).bits()
+        this.poll(table, access).bits()
     }
 
     /// # Safety
@@ -460,8 +479,8 @@ impl<T: FileOperations> Vtable<T> {
     ) -> c_long {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
-            let this = unsafe { Self::private(file) };
-            T::ioctl(this, command, argument)
+            let this = unsafe { Self::this(file) };
+            this.ioctl(command, argument)
         })
     }
 
@@ -470,15 +489,13 @@ impl<T: FileOperations> Vtable<T> {
     /// `file` must be an open file of ours, and the call one of the `fasync` operation.
     unsafe extern "C" fn fasync(fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
         from_result(|| {
-            // SAFETY: As for `poll`.
-            let (this, call, access) = unsafe {
-                (
-                    Self::private(file),
-                    FasyncCall::from_raw(fd, file, on),
-                    Access::of(File::from_raw_file(file)),
-                )
-            };
-            T::fasync(this, call, access)?;
+            // SAFETY: The file is open, and stays so during the call.
+            let (private, access) =
+                unsafe { (Self::private(file), Access::of(File::from_raw_file(file))) };
+            let lists = private.this.signalled(access);
+            // SAFETY: The arguments are ours, and the membership that of the file. The lists are
+            // borrowed from what is dropped by `release`.
+            unsafe { private.membership.lock().apply(fd, file, on, lists) }?;
             Ok(0)
         })
     }
@@ -501,7 +518,7 @@ impl<T: FileOperations> Vtable<T> {
                 _ => return Err(EINVAL),
             };
             // SAFETY: The file is open, and stays so during the call.
-            T::seek(unsafe { Self::private(file) }, offset, from)
+            unsafe { Self::this(file) }.seek(offset, from)
         })
     }
 
@@ -510,7 +527,7 @@ impl<T: FileOperations> Vtable<T> {
     /// `file` must be an open file of ours, `seq` a file to print to.
     unsafe extern "C" fn show_fdinfo(seq: *mut bindings::seq_file, file: *mut bindings::file) {
         // SAFETY: Both are valid during the call.
-        let (this, to) = unsafe { (Self::private(file), SeqFile::from_raw(seq)) };
-        T::show_fdinfo(this, to);
+        let (this, to) = unsafe { (Self::this(file), SeqFile::from_raw(seq)) };
+        this.show_fdinfo(to);
     }
 }

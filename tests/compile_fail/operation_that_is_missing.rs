@@ -17,11 +17,10 @@ pub(super) struct Incomplete;
 #[vtable]
 impl FileOperations for Incomplete {
     type Device = ();
-    type Private = KBox<Self>;
     type OwnerModule = crate::LocalModule;
 
     #[cfg(not(mistake))]
-    fn open(_device: &(), _access: Access) -> Result<KBox<Self>> {
-        Ok(KBox::new(Self, GFP_KERNEL)?)
+    fn open(_device: &(), _access: Access) -> Result<Self> {
+        Ok(Self)
     }
 }
