@@ -125,6 +125,16 @@ impl Ring {
     }
 }
 
+/// What a ring is made of.
+pub(crate) struct Prepared {
+    name: Name,
+    attributes: Attributes,
+    owner: (u16, Kuid, Kgid),
+    // Given back after the memory, if no ring is made of it.
+    memory: Memory,
+    charge: Charge,
+}
+
 /// A ring in the registry. The node goes before the ring does, and so does the file in debugfs.
 struct Named {
     // Held for their destructors.
@@ -211,11 +221,41 @@ impl Registry {
         name: Name,
         attributes: Attributes,
         capacity: Capacity,
-        (mode, uid, gid): (u16, Kuid, Kgid),
+        owner: (u16, Kuid, Kgid),
     ) -> Result {
+        self.add(self.prepare(name, attributes, capacity, owner)?)
+    }
+
+    /// The first half of [`Registry::create`], of which nobody sees anything: all that can take long,
+    /// and all that can fail but for want of a few KiB.
+    pub(crate) fn prepare(
+        &self,
+        name: Name,
+        attributes: Attributes,
+        capacity: Capacity,
+        owner: (u16, Kuid, Kgid),
+    ) -> Result<Prepared> {
         self.rings.lock().minor_for(name, &self.region)?;
+        // In this order: what the user may not have is not looked for.
         let charge = Budget::charge(&self.budget, capacity.as_u64(), self.limits.max_user_bytes)?;
-        let memory = Memory::new(capacity)?;
+        Ok(Prepared {
+            name,
+            attributes,
+            owner,
+            charge,
+            memory: Memory::new(capacity)?,
+        })
+    }
+
+    /// The second half: makes the ring, and then its node. `EEXIST`, `ENOSPC`, `ENOMEM`.
+    pub(crate) fn add(&self, prepared: Prepared) -> Result {
+        let Prepared {
+            name,
+            attributes,
+            owner: (mode, uid, gid),
+            charge,
+            memory,
+        } = prepared;
         let mut rings = self.rings.lock();
         // Again: another ring may have been made meanwhile.
         let minor = rings.minor_for(name, &self.region)?;

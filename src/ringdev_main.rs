@@ -139,15 +139,23 @@ impl kernel::Module for Ringdev {
             max_user_bytes: value(&module_parameters::max_user_bytes),
         };
         let registry = Registry::new(region, limits)?;
+        // A load that fails does not wait for those who have opened a node by then, and their
+        // operations go with the module: what can fail, or takes long, comes before there is one.
+        let default_ring = match default_ring {
+            Some(capacity) => {
+                let (name, owner) = (default_name()?, root_only()?);
+                Some(registry.prepare(name, Attributes::STREAM, capacity, owner)?)
+            }
+            None => None,
+        };
         let node = Options {
             name: c_str!("ring-control"),
             nodename: c_str!("ring/control"),
             mode: 0o600,
         };
         let control = KBox::pin_init(Registration::new(node, registry.clone()), GFP_KERNEL)?;
-        if let Some(capacity) = default_ring {
-            // Last: once a ring can be opened, the load must not fail.
-            registry.create(default_name()?, Attributes::STREAM, capacity, root_only()?)?;
+        if let Some(prepared) = default_ring {
+            registry.add(prepared)?;
         }
         Ok(Self {
             _control: control,

@@ -468,8 +468,8 @@ impl<T: FileOperations> Registration<T> {
     /// or devtmpfs lacks memory, then there is no node, and nobody is told.
     ///
     /// May sleep, and for long: nodes are made and removed by a thread that waits for everybody
-    /// who holds the folder, such as a process that lists it. At the load of a module this must be
-    /// the last thing that can fail, since a load that fails does not wait for open files.
+    /// who holds the folder, such as a process that lists it. At the load of a module this should
+    /// be the last thing that can fail, since a load that fails does not wait for open files.
     pub(crate) fn new(
         region: &Arc<Region>,
         minor: u32,

@@ -56,7 +56,8 @@ impl<T: FileOperations> Registration<T> {
 
     /// Registers a device. From then on it can be opened, even before this returns.
     ///
-    /// May sleep.
+    /// May sleep. At the load of a module as little as can be that can fail should come after this,
+    /// since a load that fails does not wait for open files.
     pub(crate) fn new(options: Options, device: T::Device) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             device,
