@@ -90,9 +90,9 @@ impl Drop for Pages {
 /// `size` is a power of two, and at least a page. `2 * size` bytes at `base` are mapped, writable,
 /// to `pages`, which has `size` bytes, twice. They stay mapped until the value is dropped.
 ///
-/// No reference to the bytes is ever formed: they are only touched by the kernel's copy functions,
-/// so several threads may be copying at the same time. What they then read or write in the same
-/// place is unspecified bytes, and nothing worse.
+/// No reference to the bytes is ever formed: they are only touched by functions of C that copy, and by
+/// volatile accesses, so several threads may do so at the same time. What they then read or write in
+/// the same place is unspecified bytes, and nothing worse.
 pub(crate) struct Mirror {
     base: NonNull<u8>,
     size: usize,
@@ -186,8 +186,9 @@ impl Mirror {
         let to = self.area(position, len);
         let from = other.area(position, to.len());
         // SAFETY: By the type invariants of `Area` both are mapped for that many bytes. They are of
-        // two mirrors, each with pages of its own, so they do not overlap.
-        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), from.len()) };
+        // two mirrors, each with pages of its own, so they do not overlap. Others may use them at
+        // the same time, so this is C's function: what that then copies is unspecified, no more.
+        unsafe { bindings::memcpy(to.as_ptr().cast(), from.as_ptr().cast(), from.len()) };
     }
 }
 
