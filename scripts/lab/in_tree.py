@@ -222,8 +222,7 @@ def makefile() -> str:
         # There is one kernel, and its configuration is known to rustc.
         (r"# What the kernel crate of 7\.2 .*\n", ""),
         (r"rustflags-\$\(if .*\n", ""),
-        (r"rustflags-\$\(CONFIG_.*\n", ""),
-        (r"\nRUSTFLAGS_ringdev_main\.o \+= .*\n", ""),
+        (r"\nrustflags-\$\(CONFIG_.*\n", ""),
         # So is the folder.
         (r"\$\(obj\)/src(?=[/ ])", "$(obj)"),
         (r"(?<= )src/", ""),
