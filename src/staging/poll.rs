@@ -3,7 +3,7 @@
 //! poll(2), select(2) and epoll(7).
 //!
 //! The kernel crate has `PollTable` and `PollCondVar`. They cannot tell what the poller asks for,
-//! cannot wake with a key, and make the end of a queue wait for an RCU grace period. Here the type
+//! cannot wake with a key, and let a queue go only an RCU grace period after its end. Here the type
 //! of the file operation proves that a queue outlives its pollers; see [`PollTable::register`].
 //!
 //! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
@@ -154,7 +154,8 @@ impl<'file> PollTable<'file> {
         Events(unsafe { sys::ringdev_poll_requested_events(self.table) })
     }
 
-    /// Puts the poller into `queue`, if it is not there yet. A full barrier follows.
+    /// Puts the poller into `queue`, if it is not there yet. A full barrier follows if it was not; who
+    /// is there already is told of whatever happens.
     ///
     /// For `'file` there is only what lives in the private data of the file, so the queue stays
     /// until the file is released, and by then all pollers of the file have left its queues.
