@@ -8,6 +8,7 @@
 use crate::{
     abi,
     channel::{
+        progress,
         Batch,
         Channel,
         Reader,
@@ -25,12 +26,14 @@ use crate::{
             Access,
             FileOperations,
             SeekFrom,
+            Sigpipe,
             Waiting, //
         },
         poll::{
             Events,
             PollTable, //
         },
+        signal,
         transfer::{
             Destination,
             Source,
@@ -169,8 +172,13 @@ impl FileOperations for Endpoint {
             .read(self.reader()?, to, self.batch(), waiting)
     }
 
-    fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
-        self.channel().write(from, waiting)
+    fn write(&self, from: &mut impl Source, waiting: Waiting, sigpipe: Sigpipe) -> Result<usize> {
+        let (written, result) = self.channel().write(from, waiting);
+        if result == Err(EPIPE) && sigpipe == Sigpipe::Sent {
+            // Also if some of it was written, as with a pipe.
+            signal::send_sigpipe();
+        }
+        progress(written, result)
     }
 
     /// Exact: readable if and only if a read would return, and writable if and only if a write

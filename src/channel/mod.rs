@@ -942,7 +942,7 @@ impl Channel {
 }
 
 /// What a call answers that did `done` bytes and then ended with `result`: progress first.
-fn progress(done: usize, result: Result) -> Result<usize> {
+pub(crate) fn progress(done: usize, result: Result) -> Result<usize> {
     if done > 0 {
         Ok(done)
     } else {

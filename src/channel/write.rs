@@ -3,7 +3,6 @@
 //! Writing to a ring.
 
 use super::{
-    progress,
     AtOnce,
     Channel,
     Writing,
@@ -22,7 +21,6 @@ use crate::{
         clock,
         compat::ENOBUFS,
         file::Waiting,
-        signal,
         trace,
         transfer::{
             Source,
@@ -38,12 +36,14 @@ use kernel::{
 impl Channel {
     /// Writes all of `from`, or as much as fits if it may not wait; a record goes in whole or not.
     ///
-    /// Answers how much was written if that is anything. Else `EAGAIN` when full and not allowed to
-    /// wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
-    /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
-    /// nobody is left to read, and `ENODEV` when the ring was destroyed.
+    /// Answers how much was written, and if that is not all, why: `EAGAIN` when full and not allowed
+    /// to wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
+    /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when nobody
+    /// is left to read, and `ENODEV` when the ring was destroyed. See [`progress`].
+    ///
+    /// [`progress`]: super::progress
     #[inline(never)]
-    pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> Result<usize> {
+    pub(crate) fn write(&self, from: &mut impl Source, waiting: Waiting) -> (usize, Result) {
         let mut written = 0;
         let result = match self.attributes.framing {
             Framing::Stream => self.write_stream(from, waiting, &mut written),
@@ -52,11 +52,7 @@ impl Channel {
         if self.attributes.full == Full::Block {
             ring::pass_on_to_writer(&self.positions, &self.writers);
         }
-        if result == Err(EPIPE) {
-            // Also if some of it was written, as with a pipe.
-            signal::send_sigpipe();
-        }
-        progress(written, result)
+        (written, result)
     }
 
     /// The most common cases, in as few instructions as they take: a write that goes in as one

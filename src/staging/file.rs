@@ -66,6 +66,15 @@ pub(crate) enum Waiting {
     Refused,
 }
 
+/// What a write does to its thread, beyond `EPIPE`, if nobody is left to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sigpipe {
+    /// It sends SIGPIPE.
+    Sent,
+    /// It does not: `RWF_NOSIGNAL`.
+    Withheld,
+}
+
 /// What a file was opened for.
 #[derive(Clone, Copy)]
 pub(crate) struct Access {
@@ -127,7 +136,12 @@ pub(crate) trait FileOperations: Sized + Send + Sync + 'static {
     }
 
     /// write(2) and its kin.
-    fn write(&self, _from: &mut impl Source, _waiting: Waiting) -> Result<usize> {
+    fn write(
+        &self,
+        _from: &mut impl Source,
+        _waiting: Waiting,
+        _sigpipe: Sigpipe,
+    ) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -389,7 +403,7 @@ impl<T: FileOperations> Vtable<T> {
         from_result(|| {
             // SAFETY: The file is open, and stays so during the call.
             let (this, waiting) = unsafe { (Self::this(file), Self::waiting(file)) };
-            let written = this.write(&mut UserSource::new(buffer, len), waiting)?;
+            let written = this.write(&mut UserSource::new(buffer, len), waiting, Sigpipe::Sent)?;
             // CAST: As in `write`.
             Ok(written as isize)
         })
@@ -441,9 +455,15 @@ impl<T: FileOperations> Vtable<T> {
             // SAFETY: The file is open, and stays so during the call.
             let (this, waiting) =
                 unsafe { (Self::this((*iocb).ki_filp), Self::waiting_iocb(iocb)) };
+            // SAFETY: `iocb` is valid.
+            let sigpipe = if unsafe { sys::ringdev_kiocb_is_nosignal(iocb) } {
+                Sigpipe::Withheld
+            } else {
+                Sigpipe::Sent
+            };
             // SAFETY: The VFS hands us a valid source, for us alone during the call.
             let mut from = unsafe { IovSource::new(iter) };
-            let written = this.write(&mut from, waiting)?;
+            let written = this.write(&mut from, waiting, sigpipe)?;
             // CAST: The VFS limits it to `MAX_RW_COUNT`.
             Ok(written as isize)
         })

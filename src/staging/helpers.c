@@ -83,6 +83,11 @@ void ringdev_file_set_seekable(struct file *file)
 	file->f_mode |= FMODE_LSEEK;
 }
 
+bool ringdev_kiocb_is_nosignal(const struct kiocb *iocb)
+{
+	return iocb->ki_flags & IOCB_NOSIGNAL;
+}
+
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb)
 {
 	return iocb->ki_flags & IOCB_NOWAIT;

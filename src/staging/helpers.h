@@ -27,6 +27,7 @@ void ringdev_device_set_pm_not_required(struct device *dev);
 bool ringdev_fatal_signal_pending(void);
 void ringdev_file_set_nowait(struct file *file);
 void ringdev_file_set_seekable(struct file *file);
+bool ringdev_kiocb_is_nosignal(const struct kiocb *iocb);
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb);
 void ringdev_pagefault_disable(void);
 void ringdev_pagefault_enable(void);

@@ -58,6 +58,7 @@ extern "C" {
     pub(super) fn ringdev_fatal_signal_pending() -> bool;
     pub(super) fn ringdev_file_set_nowait(file: *mut bindings::file);
     pub(super) fn ringdev_file_set_seekable(file: *mut bindings::file);
+    pub(super) fn ringdev_kiocb_is_nosignal(iocb: *const bindings::kiocb) -> bool;
     pub(super) fn ringdev_kiocb_is_nowait(iocb: *const bindings::kiocb) -> bool;
     pub(super) fn ringdev_pagefault_disable();
     pub(super) fn ringdev_pagefault_enable();

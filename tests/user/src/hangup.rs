@@ -12,7 +12,7 @@ use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
-use nix::unistd::{close, getpid, mkfifo};
+use nix::unistd::{close, getpid, mkfifo, pipe};
 
 use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
@@ -27,11 +27,16 @@ pub const TESTS: &[Test] = &[
     test!(fifo_and_ring_wake_pollers_alike),
     test!(sigpipe_kills_who_does_not_expect_it),
     test!(sigpipe_comes_with_a_short_write_too),
+    test!(sigpipe_does_not_come_to_who_asks_for_no_signal).needs(nosignal_is_known),
+    test!(sigpipe_does_not_come_with_a_short_write_either).needs(nosignal_is_known),
     test!(end_comes_for_each_reader_after_what_it_has_to_read),
     test!(killed_writer_is_an_end_too),
     test!(killed_reader_breaks_it_too),
     test!(opening_again_ends_the_end),
 ];
+
+/// For pwritev2(2) and io_uring: no SIGPIPE (linux/fs.h).
+pub const RWF_NOSIGNAL: i32 = 0x100;
 
 const IN: PollFlags = PollFlags::POLLIN.union(PollFlags::POLLRDNORM);
 const OUT: PollFlags = PollFlags::POLLOUT.union(PollFlags::POLLWRNORM);
@@ -235,6 +240,62 @@ fn sigpipe_comes_with_a_short_write_too() {
     let task = Task::asleep_in(Call::WRITE, move || writer.write(&[b'x'; 10_000]));
     drop(reader);
     assert_eq!(task.finish(), Ok(4096));
+}
+
+/// Whether the kernel knows the flag.
+pub fn nosignal_is_known() -> Result<(), &'static str> {
+    let (reader, writer) = pipe().expect("pipe");
+    drop(reader);
+    // Nobody here expects the signal, and it is ignored.
+    match Endpoint::keep(writer).pwritev2(b"x", -1, RWF_NOSIGNAL) {
+        Err(Errno::EPIPE) => Ok(()),
+        answer => {
+            assert_eq!(answer, Err(Errno::EOPNOTSUPP));
+            Err("the kernel is without RWF_NOSIGNAL")
+        }
+    }
+}
+
+/// Runs `body` in a process that SIGPIPE kills, and sees that it does not.
+pub fn without_sigpipe(body: impl FnOnce()) {
+    Process::fork(|| {
+        // SAFETY: this handler is none of ours.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("signal");
+        body();
+    })
+    .finish();
+}
+
+fn sigpipe_does_not_come_to_who_asks_for_no_signal() {
+    without_sigpipe(|| {
+        let (readers, writers) = Pair::new().ends();
+        let write = |end: Endpoint| end.pwritev2(b"x", -1, RWF_NOSIGNAL);
+        assert_eq!(writers.say(write), Ok(1));
+        readers.close();
+        for _ in 0..3 {
+            assert_eq!(writers.say(write), Err(Errno::EPIPE));
+        }
+    });
+    for kind in kinds() {
+        let writer = Ring::small(kind).writer();
+        without_sigpipe(|| {
+            let answer = writer.pwritev2(b"x", -1, RWF_NOSIGNAL);
+            assert_eq!(answer, Err(Errno::EPIPE), "{kind}");
+        });
+    }
+}
+
+fn sigpipe_does_not_come_with_a_short_write_either() {
+    let ring = Ring::small(STREAM.hanging_up());
+    let writer = ring.writer();
+    without_sigpipe(|| {
+        let reader = ring.open(OFlag::O_RDONLY);
+        let task = Task::asleep_in(Call::PWRITEV2, move || {
+            writer.pwritev2(&[b'x'; 10_000], -1, RWF_NOSIGNAL)
+        });
+        drop(reader);
+        assert_eq!(task.finish(), Ok(4096));
+    });
 }
 
 fn end_comes_for_each_reader_after_what_it_has_to_read() {

@@ -28,6 +28,7 @@ impl Call {
     pub const READV: Self = Self(libc::SYS_readv);
     pub const WRITE: Self = Self(libc::SYS_write);
     pub const WRITEV: Self = Self(libc::SYS_writev);
+    pub const PWRITEV2: Self = Self(libc::SYS_pwritev2);
     pub const POLL: Self = Self(libc::SYS_poll);
     pub const EPOLL_WAIT: Self = Self(libc::SYS_epoll_wait);
     pub const SPLICE: Self = Self(libc::SYS_splice);

@@ -10,7 +10,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use crate::control::{Kind, Ring};
 use crate::endpoint::Endpoint;
+use crate::hangup::{RWF_NOSIGNAL, nosignal_is_known, without_sigpipe};
 use crate::harness::{Test, by_lane, test};
 use crate::memory::{PAGE, Pages, Span};
 use crate::stream::{assert_pattern, pattern};
@@ -35,6 +37,7 @@ pub const TESTS: &[Test] = &[
     test!(uring_pending_worker_read_can_be_cancelled),
     test!(uring_link_timeout_ends_a_read),
     test!(uring_bad_address_is_efault),
+    test!(uring_write_that_asks_for_no_signal_is_epipe_alone).needs(nosignal_is_known),
     test!(uring_offset_of_a_stream_is_ignored),
     test!(uring_many_reads_share_the_stream).seconds(40),
     test!(uring_closed_with_requests_pending_lets_go),
@@ -409,6 +412,24 @@ fn uring_bad_address_is_efault() {
         assert_eq!(uring.run(write(ring, bad)), Err(Errno::EFAULT));
     }
     assert_eq!(ring.take(10), Ok(b"stays".to_vec()));
+}
+
+fn uring_write_that_asks_for_no_signal_is_epipe_alone() {
+    for kind in Kind::all().filter(|kind| kind.hangup) {
+        let writer = Ring::small(kind).writer();
+        without_sigpipe(|| {
+            let mut uring = Uring::new();
+            let span = Pages::map(1).span(0, 100);
+            for flags in [squeue::Flags::empty(), squeue::Flags::ASYNC] {
+                let entry = opcode::Write::new(fd(writer), span.ptr().cast(), 100)
+                    .offset(HERE)
+                    .rw_flags(RWF_NOSIGNAL)
+                    .build()
+                    .flags(flags);
+                assert_eq!(uring.run(entry), Err(Errno::EPIPE), "{kind}");
+            }
+        });
+    }
 }
 
 fn uring_offset_of_a_stream_is_ignored() {
