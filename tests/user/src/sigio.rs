@@ -3,16 +3,21 @@
 //! SIGIO: a signal when reading or writing has become possible.
 
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{getpid, gettid};
+use nix::unistd::{close, getpid, gettid};
 
 use crate::endpoint::{Endpoint, open_ring};
-use crate::harness::{Test, test};
-use crate::task::{Process, Task};
+use crate::harness::{Test, by_lane, test};
+use crate::random::Random;
+use crate::task::{Process, Task, be_urgent, stay_on_cpu};
 
 pub const TESTS: &[Test] = &[
     test!(sigio_tells_a_reader_of_each_write),
@@ -21,6 +26,7 @@ pub const TESTS: &[Test] = &[
     test!(sigio_goes_to_the_thread_that_owns_it),
     test!(sigio_goes_to_another_process),
     test!(sigio_ends_when_o_async_is_cleared),
+    test!(sigio_ends_although_two_threads_changed_o_async),
     test!(sigio_ends_with_the_endpoint),
     test!(sigio_without_an_owner_goes_nowhere),
     test!(sigio_to_several_endpoints_reaches_each),
@@ -64,11 +70,16 @@ fn pending(signal: Signal) -> Option<libc::siginfo_t> {
 
 /// Asks for SIGIO to be sent to this process.
 fn ask(ring: Endpoint) {
+    own(ring);
+    set_async(ring, true);
+}
+
+/// Makes this process the one that SIGIO is sent to, if it is sent.
+fn own(ring: Endpoint) {
     let pid = getpid().as_raw();
     // SAFETY: F_SETOWN takes an integer and touches no memory.
     let set = unsafe { libc::fcntl(ring.as_raw_fd(), libc::F_SETOWN, pid) };
     Errno::result(set).expect("F_SETOWN");
-    set_async(ring, true);
 }
 
 fn set_async(ring: Endpoint, on: bool) {
@@ -210,6 +221,50 @@ fn sigio_ends_when_o_async_is_cleared() {
         set_async(ring, false);
         ring.put(b"x");
         assert!(pending(Signal::SIGIO).is_none());
+    }
+}
+
+/// One thread sets and clears it, and another, which is more urgent and on the same processor,
+/// sets it once in between, wherever the first one is then.
+fn sigio_ends_although_two_threads_changed_o_async() {
+    hold(Signal::SIGIO);
+    let writer = Endpoint::writer();
+    let came = Arc::new(AtomicBool::new(false));
+    let (send, rings) = mpsc::channel::<Endpoint>();
+    let comes = Arc::clone(&came);
+    let _other = Task::spawn(move || {
+        stay_on_cpu(0);
+        be_urgent(1);
+        let mut random = Random::new(1);
+        for ring in rings {
+            thread::sleep(Duration::from_micros(random.up_to(200)));
+            set_async(ring, true);
+            comes.store(true, Ordering::Relaxed);
+        }
+    });
+    stay_on_cpu(0);
+    for round in 0..by_lane(400, 100) {
+        let ring = Endpoint::both();
+        own(ring);
+        came.store(false, Ordering::Relaxed);
+        send.send(ring).expect("the other waits");
+        while !came.load(Ordering::Relaxed) {
+            set_async(ring, true);
+            set_async(ring, false);
+        }
+        // Now nobody changes it any more, whichever was the last.
+        set_async(ring, false);
+        ring.put(b"x");
+        assert!(pending(Signal::SIGIO).is_none(), "round {round}");
+        set_async(ring, true);
+        ring.put(b"x");
+        assert!(pending(Signal::SIGIO).is_some(), "round {round}");
+        set_async(ring, false);
+        ring.put(b"x");
+        assert!(pending(Signal::SIGIO).is_none(), "round {round}");
+        close(ring.as_raw_fd()).expect("close");
+        writer.put(b"x");
+        assert!(pending(Signal::SIGIO).is_none(), "round {round}");
     }
 }
 

@@ -6,15 +6,13 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SaFlags, Signal};
-use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note, test};
 use crate::stream::{assert_pattern, pattern};
-use crate::task::{Call, Process, Task, on_signal};
+use crate::task::{Call, Process, Task, be_urgent, on_signal, stay_on_cpu};
 
 pub const TESTS: &[Test] = &[
     test!(signal_interrupts_a_blocked_read),
@@ -230,22 +228,6 @@ fn sigkill_ends_an_epoll_wait() {
     assert_eq!(ring.take(10), Ok(b"x".to_vec()));
 }
 
-/// Binds the calling thread to one processor, so that what it wakes there cannot run before
-/// it gives way.
-fn stay_on_cpu(cpu: usize) {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu).expect("a processor's number");
-    sched_setaffinity(Pid::from_raw(0), &cpus).expect("sched_setaffinity");
-}
-
-/// Makes the calling process more urgent than all ordinary ones on its processor.
-fn be_urgent() {
-    let urgent = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the structure is borrowed for the call.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &urgent) };
-    Errno::result(done).expect("sched_setscheduler");
-}
-
 /// The reader that a write wakes is killed before it can run. Whether it takes one of the
 /// two bytes with it or none, the other reader must hear that there is something to read.
 fn sigkill_of_a_woken_reader_passes_the_wake_up_on() {
@@ -262,7 +244,7 @@ fn sigkill_of_a_woken_reader_passes_the_wake_up_on() {
         });
         Process::fork(|| {
             stay_on_cpu(0);
-            be_urgent();
+            be_urgent(1);
             ring.put(b"xy");
             doomed.kill(Signal::SIGKILL);
         })
@@ -290,7 +272,7 @@ fn sigkill_of_a_woken_writer_passes_the_wake_up_on() {
         let other = Process::asleep_in(Call::WRITE, || ring.put(b"o"));
         Process::fork(|| {
             stay_on_cpu(0);
-            be_urgent();
+            be_urgent(1);
             ring.take_exactly(SMALL);
             doomed.kill(Signal::SIGKILL);
         })

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid, gettid};
@@ -230,4 +231,23 @@ pub fn on_signal(signal: Signal, flags: SaFlags) {
     let action = SigAction::new(SigHandler::Handler(take_note), flags, SigSet::empty());
     // SAFETY: a handler that does nothing is safe at any point.
     unsafe { sigaction(signal, &action) }.expect("sigaction");
+}
+
+/// Binds the calling thread to one processor, so that what it wakes there cannot run before
+/// it gives way.
+pub fn stay_on_cpu(cpu: usize) {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu).expect("a processor's number");
+    sched_setaffinity(Pid::from_raw(0), &cpus).expect("sched_setaffinity");
+}
+
+/// Makes the calling thread more urgent than all ordinary ones on its processor, and than those
+/// that are less urgent.
+pub fn be_urgent(priority: i32) {
+    let urgent = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the structure is borrowed for the call.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &urgent) };
+    Errno::result(done).expect("sched_setscheduler");
 }
