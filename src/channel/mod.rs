@@ -44,7 +44,6 @@ use crate::{
         Delivery,
         Framing,
         Full,
-        Header,
         Mark,
         Missed,
         Place,
@@ -819,17 +818,19 @@ impl Channel {
         let least = match self.attributes.framing {
             Framing::Stream => 1,
             // The longest record, so that whoever is told can write any.
-            Framing::Record => {
-                let longest = self.positions.capacity().max_record();
-                // CAST: At most a quarter of the largest capacity, which fits.
-                Header::stored(longest as u32) as usize
-            }
+            Framing::Record => self.max_needed(),
         };
         if self.attributes.overwrites() || self.positions.room() >= least {
             Events::WRITABLE
         } else {
             Events::NONE
         }
+    }
+
+    /// The most that has to be free for a write to go on.
+    fn max_needed(&self) -> usize {
+        let capacity = self.positions.capacity();
+        capacity.max_needed(self.attributes.framing)
     }
 
     /// Those who wait for something to read.

@@ -2,7 +2,10 @@
 
 //! How large a ring may be.
 
-use super::Framing;
+use super::{
+    Framing,
+    Header, //
+};
 
 /// The number of data bytes of a ring.
 ///
@@ -63,18 +66,24 @@ impl Capacity {
         self.bytes() / 4
     }
 
+    /// The most that has to be free for a write to go on.
+    #[inline]
+    pub(crate) fn max_needed(self, framing: Framing) -> usize {
+        match framing {
+            Framing::Stream => Self::ATOMIC_WRITE,
+            // CAST: At most a quarter of `MAX` and a header, either way.
+            Framing::Record => Header::stored(self.max_record() as u32) as usize,
+        }
+    }
+
     /// How much must be free before a reader wakes a writer that sleeps.
     ///
     /// A quarter of the ring, so that a writer that outruns its reader is woken once for many
-    /// reads. For a stream no less than [`Capacity::ATOMIC_WRITE`], so that every sleeping writer
-    /// fits.
+    /// reads; and no less than any of them may need, or one that needs more could wait for ever,
+    /// while others fill what becomes free.
     #[inline]
     pub(crate) fn writer_watermark(self, framing: Framing) -> usize {
-        let quarter = self.bytes() / 4;
-        match framing {
-            Framing::Stream => quarter.max(Self::ATOMIC_WRITE),
-            Framing::Record => quarter,
-        }
+        (self.bytes() / 4).max(self.max_needed(framing))
     }
 }
 
@@ -126,12 +135,15 @@ mod tests {
         }
         Ok(())
     }
+
     #[test]
     fn records_are_at_most_a_quarter() -> Result<(), ()> {
         for bytes in [4096, 8192, 1 << 30] {
             let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
             assert_eq!(capacity.max_record() as u64, bytes / 4);
-            assert_eq!(capacity.writer_watermark(Framing::Record) as u64, bytes / 4);
+            let longest = capacity.max_record() + Header::SIZE;
+            assert_eq!(capacity.max_needed(Framing::Record), longest);
+            assert_eq!(capacity.writer_watermark(Framing::Record), longest);
             assert_eq!(capacity.as_u64(), bytes);
         }
         Ok(())

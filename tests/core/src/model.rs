@@ -760,10 +760,12 @@ impl Model {
             every_edge,
             ..
         } = self.writers.waiting.get();
-        let watermark = self
-            .capacity
-            .get()
-            .writer_watermark(self.attributes.framing);
+        let quarter = self.capacity.get().bytes() / 4;
+        let watermark = match self.attributes.framing {
+            Framing::Stream => quarter.max(4096),
+            // The longest record and its header.
+            Framing::Record => quarter + 32,
+        };
         // A ring of records is not writable at the first free byte.
         let told = every_edge || full || self.attributes.framing == Framing::Record;
         let woken = Woken {

@@ -6,7 +6,7 @@
 
 use crate::{
     model::{End, Model, Read, Step, Waiting, Write},
-    ring::{Attributes, Capacity, Delivery, Framing, Full},
+    ring::{Attributes, Capacity, Delivery, Framing, Full, Header},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 
@@ -212,6 +212,11 @@ proptest! {
             prop_assert!(capacity.writer_watermark(Framing::Stream) <= capacity.bytes());
             prop_assert!(capacity.writer_watermark(Framing::Stream) >= Capacity::ATOMIC_WRITE);
             prop_assert!(capacity.writer_watermark(Framing::Record) <= capacity.bytes() / 2);
+            for framing in [Framing::Stream, Framing::Record] {
+                prop_assert!(capacity.writer_watermark(framing) >= capacity.max_needed(framing));
+            }
+            let longest = Header::stored(capacity.max_record() as u32);
+            prop_assert_eq!(capacity.max_needed(Framing::Record) as u64, longest);
         }
     }
 

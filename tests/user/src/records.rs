@@ -3,6 +3,8 @@
 //! Rings with records: one write is one record, and one read gets one, or many with headers.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice};
@@ -34,6 +36,7 @@ pub const TESTS: &[Test] = &[
     test!(record_is_scattered_by_one_readv),
     test!(record_waits_for_room_for_all_of_it),
     test!(record_waits_while_a_shorter_one_goes_in),
+    test!(record_of_any_length_gets_in_among_shorter_ones),
     test!(record_of_every_writer_is_in_one_piece).seconds(60),
     test!(record_wraps_without_a_seam),
     test!(record_of_a_stalled_writer_holds_up_nobody),
@@ -242,6 +245,40 @@ fn record_waits_while_a_shorter_one_goes_in() {
     while ring.take(SMALL) != Ok(b"short".to_vec()) {}
     assert_eq!(long.finish(), Ok(LONGEST));
     assert_eq!(ring.take(SMALL), Ok(vec![b'l'; LONGEST]));
+}
+
+/// The longest record waits first, and behind it two who always have another short one.
+fn record_of_any_length_gets_in_among_shorter_ones() {
+    const SHORT: usize = 32;
+    for kind in [RECORD, RECORD.broadcast()] {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        for _ in 0..SMALL / stored(SHORT) {
+            writer.put(&[b's'; SHORT]);
+        }
+        let long = Task::asleep_in(Call::WRITE, move || writer.write(&[b'l'; LONGEST]));
+        let others = [(); 2].map(|()| {
+            Task::asleep_in(Call::WRITE, move || {
+                // More than are ever read here.
+                for _ in 0..1000 {
+                    writer.put(&[b's'; SHORT]);
+                }
+            })
+        });
+        let mut reads = 0;
+        while !long.is_finished() {
+            // A reader that is slow: whoever it wakes has gone to sleep again when it comes back.
+            reader.take(SMALL).expect("read");
+            thread::sleep(Duration::from_millis(2));
+            for other in &others {
+                other.sleeper.await_sleep_in(Call::WRITE);
+            }
+            reads += 1;
+            assert!(reads < 300, "{kind}: it does not get in");
+        }
+        note!("{kind}: in after {reads} reads");
+        assert_eq!(long.finish(), Ok(LONGEST));
+    }
 }
 
 /// Each record has one byte for its writer and is full of it; its length is in it, too.
