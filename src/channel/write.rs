@@ -280,7 +280,7 @@ impl Channel {
         self.attributes.hangup && self.endpoints_reading.load(Relaxed) == 0
     }
 
-    /// Waits until `bytes` bytes are free, or nothing can be written any more.
+    /// Waits until `bytes` bytes are free, or nothing can be written any more, or not so many at once.
     fn wait_for_room(&self, bytes: usize, waiting: Waiting) -> Result {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
@@ -292,7 +292,10 @@ impl Channel {
                 urged = true;
                 self.urge_readers();
             }
-            self.positions.room() >= bytes || self.is_refused()
+            self.positions.room() >= bytes
+                || self.is_refused()
+                // The ring was made smaller meanwhile.
+                || bytes > self.max_needed()
         })
     }
 

@@ -12,7 +12,7 @@ use crate::control::{Kind, RECORD, Ring, STREAM, control};
 use crate::harness::{Test, by_lane, note, test};
 use crate::random::Random;
 use crate::stream::{assert_pattern, pattern};
-use crate::task::{Call, Task};
+use crate::task::{Call, Task, be_urgent, stay_on_cpu};
 use crate::words::{Account, Receiver, Sender};
 
 pub const TESTS: &[Test] = &[
@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     test!(resize_lets_blocked_writers_go_on),
     test!(resize_wakes_who_polls_for_room),
     test!(resize_changes_the_longest_record),
+    test!(resize_tells_a_waiting_writer_that_its_record_is_too_long),
     test!(resize_leaves_sleeping_readers_asleep),
     test!(resize_of_a_ring_that_was_read_out_may_shrink_it),
     test!(resize_that_is_refused_gives_up_nothing),
@@ -143,6 +144,46 @@ fn resize_changes_the_longest_record() {
     ring.resize(1 << 16).expect("resize");
     both.put(&[b'z'; 1 << 14]);
     assert_eq!(both.take(1 << 14), Ok(vec![b'z'; 1 << 14]));
+}
+
+/// The writer is woken, and cannot run before the ring has become too small: who does both is more
+/// urgent and on the same processor.
+fn resize_tells_a_waiting_writer_that_its_record_is_too_long() {
+    const LONGEST: usize = 4096;
+    let (mut refused, mut written) = (0, 0);
+    for kind in Kind::all().filter(|kind| kind.blocks() && !kind.is_stream()) {
+        for _ in 0..3 {
+            let ring = Ring::new(kind, 4 * LONGEST as u64);
+            let (_reader, writer) = (ring.reader(), ring.writer());
+            for _ in 0..3 {
+                writer.put(&[b'x'; LONGEST]);
+            }
+            let waiting = Task::asleep_in(Call::WRITE, move || {
+                stay_on_cpu(0);
+                writer.write(&[b'x'; LONGEST])
+            });
+            let changed = Task::spawn(move || {
+                let control = control();
+                stay_on_cpu(0);
+                be_urgent(1);
+                control.clear(ring.name()).expect("clear");
+                control.resize(ring.name(), LONGEST as u64)
+            });
+            match changed.finish() {
+                Ok(()) => {
+                    assert_eq!(waiting.finish(), Err(Errno::EMSGSIZE), "{kind}");
+                    refused += 1;
+                }
+                // It had to wait for memory, and the writer was the first.
+                Err(Errno::EBUSY) => {
+                    assert_eq!(waiting.finish(), Ok(LONGEST), "{kind}");
+                    written += 1;
+                }
+                Err(error) => panic!("resize: {error}"),
+            }
+        }
+    }
+    note!("{refused} records were too long, {written} were written before");
 }
 
 fn resize_leaves_sleeping_readers_asleep() {
