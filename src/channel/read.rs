@@ -156,16 +156,16 @@ impl Channel {
                 // that ends there does.
                 to.rewind(copied);
                 faults += 1;
-                let present = self.fault_in_destination(reader, to, span.len, faults)?;
-                if present < span.len {
-                    piece = present;
-                }
+                // No more than that, though more may have come meanwhile: what is behind it may be
+                // missing as well, and that is another fault, not the same again.
+                piece = self.fault_in_destination(reader, to, span.len, faults)?;
                 continue;
             }
             let Ok(released) = unread.release(copied) else {
                 self.unlock(reader, cursor, before);
                 to.rewind(copied);
                 piece = lapped(piece)?;
+                faults = 0;
                 continue;
             };
             if reading.gauged {
@@ -175,6 +175,7 @@ impl Channel {
             trace::read(&self.label, reader.id, released.before, copied as u64, 0);
             self.released(released);
             *read += copied;
+            piece = COPY_MAX;
             faults = 0;
             // Something may be missing before what comes next; or there was no more.
             if self.attributes.overwrites() || span.len < most {
@@ -201,12 +202,17 @@ impl Channel {
                     *read = len;
                     return Ok(());
                 }
-                Some(Tried::Lapped) => piece = lapped(piece)?,
+                Some(Tried::Lapped) => {
+                    piece = lapped(piece)?;
+                    faults = 0;
+                }
                 Some(Tried::Faulted(missing)) => {
                     faults += 1;
                     if self.fault_in_destination(reader, to, missing, faults)? < missing {
                         return Err(EFAULT);
                     }
+                    // As for a stream: no longer batch than that.
+                    piece = missing;
                 }
                 None if last => return Ok(()),
                 None => last = self.wait_for_data(reader, waiting)?,

@@ -161,7 +161,8 @@ impl Channel {
             let span = room.span();
             let mut copied = from.copy_to(writing.data.area(span.position, span.len));
             let faulted = copied < span.len;
-            if faulted && whole {
+            if faulted && span.len == left && left <= Capacity::ATOMIC_WRITE {
+                // All that is left is short, and fits: whoever may wait or not, it stays one piece.
                 from.rewind(copied);
                 copied = 0;
             }
