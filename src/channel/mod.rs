@@ -140,8 +140,6 @@ struct Reading {
     data: Arc<Mirror>,
     /// The cursor was parted from the ring. The same as [`Reader::evicted`], and no atomic access.
     refused: bool,
-    /// The cursor has a watermark.
-    gauged: bool,
 }
 
 /// A cursor of a ring: that of all readers together, or that of an endpoint.
@@ -173,7 +171,6 @@ impl Reader {
             core,
             data,
             refused: false,
-            gauged: false,
         };
         Arc::pin_init(
             pin_init!(Self {
@@ -546,6 +543,7 @@ impl Channel {
         }
         drop(cursors);
         drop(producer);
+        reader.gauge.restart();
         self.advance_tail();
         // Whoever sleeps on the same endpoint looks at the new place.
         self.tell_everybody(&self.readers);
@@ -623,8 +621,9 @@ impl Channel {
         drop(cursors);
         drop(producer);
         drop(before);
-        // There may be room now.
+        // There may be room now, or never enough; and half of the ring may be less than a watermark.
         self.tell_everybody(&self.writers);
+        self.tell_everybody(&self.readers);
         Ok(())
     }
 

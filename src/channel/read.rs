@@ -101,9 +101,6 @@ impl Channel {
         };
         let mut cursor = reader.cursor.lock();
         let reading = &mut *cursor;
-        if reading.gauged {
-            return None;
-        }
         let unread = reading.core.unread_kept(view, most)?;
         let span = unread.span();
         let len = span.len;
@@ -168,9 +165,6 @@ impl Channel {
                 faults = 0;
                 continue;
             };
-            if reading.gauged {
-                reader.gauge.restart();
-            }
             self.unlock(reader, cursor, before);
             trace::read(&self.label, reader.id, released.before, copied as u64, 0);
             self.released(released);
@@ -277,9 +271,6 @@ impl Channel {
         // Whoever gets headers is told by them.
         match records.release(batch == Batch::WithHeaders) {
             Ok(released) => {
-                if reading.gauged {
-                    reader.gauge.restart();
-                }
                 drop(cursor);
                 trace::lost(&self.label, reader.id, 0, lost);
                 trace::read(&self.label, reader.id, released.before, bytes, count);
@@ -306,29 +297,36 @@ impl Channel {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
         }
-        let mark = self.mark(reader);
         let over = || self.has_ended() || reader.evicted.load(Relaxed);
-        loop {
-            let (needs, deadline) = match self.readiness(reader) {
-                Readiness::Ready => break,
-                Readiness::Nothing => (1, None),
-                Readiness::NotBefore(due) => (reader.gauge.watermark().bytes, Some(due)),
-            };
-            let needs = mark.load().wrapping_add(needs);
-            self.readers.sleep_until(needs, deadline, || {
+        while let Some(awaited) = self.awaited(reader) {
+            self.readers.sleep_until(awaited.head, awaited.due, || {
                 over()
-                    || match self.readiness(reader) {
-                        Readiness::Ready => true,
-                        Readiness::Nothing => false,
-                        // From nothing to something: to sleep on with a deadline.
-                        Readiness::NotBefore(_) => deadline.is_none(),
-                    }
+                    // From nothing to something, or by another watermark or place: to sleep on for
+                    // that.
+                    || self.awaited(reader).is_none_or(|now| now.comes_before(awaited))
             })?;
             if over() {
                 break;
             }
         }
         Ok(false)
+    }
+
+    /// What one who waits at a cursor sleeps for. `None` if it is there.
+    fn awaited(&self, reader: &Reader) -> Option<Awaited> {
+        // Before what is unread: if the mark moves on meanwhile, this is too early, not too late.
+        let mark = self.mark(reader).load();
+        match self.readiness(reader) {
+            Readiness::Ready => None,
+            Readiness::Nothing => Some(Awaited {
+                head: mark.wrapping_add(1),
+                due: None,
+            }),
+            Readiness::NotBefore(due) => Some(Awaited {
+                head: mark.wrapping_add(self.enough(reader)),
+                due: Some(due),
+            }),
+        }
     }
 
     /// Makes the next `bytes` bytes present, for the `faults`th time in a row, and answers how many
@@ -353,6 +351,23 @@ impl Channel {
         if self.attributes.delivery == Delivery::Shared {
             ring::pass_on_to_reader(&self.positions, self.mark(reader), &*self.readers);
         }
+    }
+}
+
+/// What a reader sleeps for.
+#[derive(Clone, Copy)]
+struct Awaited {
+    /// The head has come this far.
+    head: u64,
+    /// Or it is this late, by `CLOCK_MONOTONIC` in nanoseconds.
+    due: Option<u64>,
+}
+
+impl Awaited {
+    /// Whether it may be there, by the head or by the time, while the other is not.
+    fn comes_before(self, other: Self) -> bool {
+        let due = |awaited: Self| awaited.due.unwrap_or(u64::MAX);
+        ring::is_beyond(other.head, self.head) || due(self) < due(other)
     }
 }
 

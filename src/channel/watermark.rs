@@ -26,8 +26,10 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc,
         ArcBorrow,
@@ -76,8 +78,10 @@ pub(super) enum Readiness {
 pub(super) struct Gauge {
     bytes: Atomic<u64>,
     delay_ns: Atomic<u64>,
-    /// When somebody first saw data that were too little. 0: nobody has since the last read.
+    /// When somebody first saw data that were too little. 0: nobody has.
     since_ns: Atomic<u64>,
+    /// The mark of the cursor at which that was. When it is elsewhere, nobody has seen anything.
+    since_mark: Atomic<u64>,
     alarm: Arc<Alarm>,
     #[pin]
     set: SpinLock<Option<ArcHrTimerHandle<Alarm>>>,
@@ -97,6 +101,7 @@ impl Gauge {
             bytes: Atomic::new(0),
             delay_ns: Atomic::new(0),
             since_ns: Atomic::new(0),
+            since_mark: Atomic::new(0),
             alarm,
             set <- new_spinlock!(None, "ringdev_gauge"),
         }))
@@ -110,20 +115,23 @@ impl Gauge {
         }
     }
 
-    /// What `unread` bytes mean.
-    pub(super) fn readiness(&self, unread: u64) -> Readiness {
+    /// What `unread` bytes at `mark` mean, where it takes `enough` to be worth it.
+    fn readiness(&self, mark: u64, unread: u64, enough: u64) -> Readiness {
         if unread == 0 {
             return Readiness::Nothing;
         }
-        if unread >= self.bytes.load(Relaxed) {
+        if unread >= enough {
             return Readiness::Ready;
         }
         let now = clock::monotonic_ns();
+        // Before the time, which is stored before it: with this mark comes its time, or a later one.
+        let known = self.since_mark.load(Acquire) == mark;
         let mut since = self.since_ns.load(Relaxed);
-        if since == 0 {
+        if !known || since == 0 {
             // Two who see it first at the same time see it at nearly the same time.
             since = now;
             self.since_ns.store(now, Relaxed);
+            self.since_mark.store(mark, Release);
         }
         let due = since.saturating_add(self.delay_ns.load(Relaxed));
         if now >= due {
@@ -133,7 +141,7 @@ impl Gauge {
         }
     }
 
-    /// Something was read: what is left, if anything, begins to wait anew.
+    /// What is there begins to wait anew, though the mark may be where it was.
     pub(super) fn restart(&self) {
         self.since_ns.store(0, Relaxed);
     }
@@ -192,8 +200,7 @@ impl Channel {
             // Who polls cannot go by the edges from empty to non-empty any more.
             self.readers.want_every_edge();
         }
-        let mut cursor = reader.lock()?;
-        cursor.gauged = waits;
+        let cursor = reader.lock()?;
         reader.gauge.delay_ns.store(watermark.delay_ns, Relaxed);
         reader.gauge.bytes.store(watermark.bytes, Relaxed);
         reader.gauge.restart();
@@ -203,10 +210,19 @@ impl Channel {
         Ok(())
     }
 
+    /// How many unread bytes are enough. A ring that was made smaller may not hold the watermark that
+    /// it was given.
+    pub(super) fn enough(&self, reader: &Reader) -> u64 {
+        let half = self.positions.capacity().as_u64() / 2;
+        reader.gauge.watermark().bytes.min(half)
+    }
+
     /// Whether it is time to wake those who wait at a cursor.
     pub(super) fn readiness(&self, reader: &Reader) -> Readiness {
+        let mark = self.mark(reader).load();
         let unread = self.unread(reader) as u64;
-        match reader.gauge.readiness(unread) {
+        let enough = self.enough(reader);
+        match reader.gauge.readiness(mark, unread, enough) {
             // A writer that waits cannot bring more.
             Readiness::NotBefore(_) if self.writers.has_sleepers() => Readiness::Ready,
             readiness => readiness,

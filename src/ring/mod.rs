@@ -48,6 +48,7 @@ pub(crate) use cursor::{
 };
 pub(crate) use ordering::Site;
 pub(crate) use positions::{
+    is_beyond,
     Mark,
     Missed,
     Place,

@@ -185,7 +185,7 @@ struct ringdev_info {
  * @bytes_lost: bytes of a stream that were overwritten or cleared before they were read here; 0 for
  *	records
  * @watermark: a reader is woken when @unread is so many bytes; 0 and 1 mean at once
- * @delay_ns: ... or when the oldest of them has waited so long
+ * @delay_ns: ... or so long after the first of them was seen
  * @name: the ring. On an endpoint, zeros as it is handed over
  */
 struct ringdev_cursor {

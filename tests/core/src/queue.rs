@@ -6,7 +6,7 @@
 //! and without any ordering, as `waitqueue_active()` does. A thread that was woken before it went
 //! to sleep does not go to sleep.
 
-use crate::ring::Waiters;
+use crate::ring::{Waiters, is_beyond};
 use std::collections::VecDeque;
 
 #[cfg(loom)]
@@ -79,7 +79,7 @@ impl Queue {
         let mut woken = Vec::new();
         let mut left = VecDeque::new();
         for (needs, thread) in threads.drain(..) {
-            let enough = there_is.wrapping_sub(needs) as i64 >= 0;
+            let enough = !is_beyond(needs, there_is);
             if enough && (turn == Turn::Everybody || woken.is_empty()) {
                 woken.push(thread);
             } else {
