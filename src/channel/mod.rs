@@ -43,7 +43,6 @@ use crate::{
         Cursor,
         Delivery,
         Framing,
-        Full,
         Mark,
         Missed,
         Place,
@@ -52,7 +51,6 @@ use crate::{
         Received,
         Released,
         View,
-        Waiters,
         Words,
         Written, //
     },
@@ -224,6 +222,8 @@ pub(crate) struct Channel {
     was_written_to: AtomicFlag,
     /// It has no name any more: nothing can be written, and what is there is the last.
     destroyed: AtomicFlag,
+    /// A cursor has had a watermark.
+    has_watermarks: AtomicFlag,
     next_cursor: Atomic<u64>,
 }
 
@@ -366,6 +366,7 @@ impl Channel {
             endpoints_writing: Atomic::new(0),
             was_written_to: AtomicFlag::new(false),
             destroyed: AtomicFlag::new(false),
+            has_watermarks: AtomicFlag::new(false),
             next_cursor: Atomic::new(SHARED + 1),
         }))
     }
@@ -918,9 +919,13 @@ impl Channel {
                 && self.endpoints_writing.load(Acquire) == 0)
     }
 
-    /// A writer is about to wait, and cannot bring more: readers that wait for more look again.
+    /// A writer that is in the queue is about to wait, and cannot bring more: readers that wait for
+    /// more look again.
+    ///
+    /// Both sides join their queue, make a full barrier ([`Positions::room`], [`Positions::unread`]),
+    /// and look into the other's: at least one of them finds the other there.
     fn urge_readers(&self) {
-        if self.attributes.full == Full::Block && self.readers.wants_every_edge() {
+        if self.has_watermarks.load(Relaxed) {
             self.tell_everybody(&self.readers);
         }
     }

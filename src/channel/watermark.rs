@@ -199,6 +199,8 @@ impl Channel {
         if waits {
             // Who polls cannot go by the edges from empty to non-empty any more.
             self.readers.want_every_edge();
+            // Before anybody waits for it, or looks at it: see `urge_readers`.
+            self.has_watermarks.store(true, Relaxed);
         }
         let cursor = reader.lock()?;
         reader.gauge.delay_ns.store(watermark.delay_ns, Relaxed);

@@ -286,17 +286,17 @@ impl Channel {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
         }
-        let mut urged = false;
         self.writers.sleep_until(bytes as u64, None, || {
-            if !urged {
-                // Readers that wait for more look again, and see a writer that cannot bring it.
-                urged = true;
-                self.urge_readers();
-            }
-            self.positions.room() >= bytes
+            let ready = self.positions.room() >= bytes
                 || self.is_refused()
                 // The ring was made smaller meanwhile.
-                || bytes > self.max_needed()
+                || bytes > self.max_needed();
+            if !ready {
+                // Each time: one that was woken in vain was not in the queue for a while, and readers
+                // that looked there then wait for more, which it cannot bring.
+                self.urge_readers();
+            }
+            ready
         })
     }
 

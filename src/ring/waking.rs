@@ -91,7 +91,8 @@ fn tell_readers(
 /// After the tail has moved, in a ring whose writers do not overwrite.
 ///
 /// A writer that sleeps below the watermark is not forgotten: a reader sleeps only when the ring is
-/// empty, and by then it has passed the watermark.
+/// empty, and by then it has passed the watermark; or below a watermark of its own, but not while a
+/// writer sleeps.
 #[inline]
 pub(crate) fn wake_writers(
     positions: &Positions,
