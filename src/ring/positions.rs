@@ -226,8 +226,12 @@ impl Positions {
     }
 
     /// For a thread that holds neither side: whether what was at `mark` has been overwritten.
+    ///
+    /// It may say so too early, for a moment: of what the cursor has copied and is about to release.
     pub(super) fn has_passed(&self, mark: &Mark) -> bool {
-        is_beyond(self.tail.load(), mark.load_before_missed())
+        // First, as the tail does not pass a mark that nobody overwrites.
+        let tail = self.load_tail();
+        is_beyond(tail, mark.load_before_missed())
     }
 
     /// For a thread that holds neither side: how many bytes can be read at `mark`.
