@@ -14,6 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, Signal};
 use nix::unistd::{pause, pipe};
 
+use crate::abi::{self, Header};
+use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, note, test};
 use crate::memory::{PAGE, Pages, Span};
@@ -25,7 +27,10 @@ pub const TESTS: &[Test] = &[
     test!(stalled_writer_on_a_small_ring_stalls_nobody_else).small(),
     test!(stalled_reader_stalls_nobody_else),
     test!(stalled_reader_finds_the_ring_emptied_by_others),
+    test!(stalled_reader_is_not_outrun_by_writers),
     test!(stalled_atomic_write_stays_in_one_piece),
+    test!(stalled_atomic_write_stays_in_one_piece_of_whatever_kind),
+    test!(stalled_rest_of_a_write_stays_in_one_piece),
     test!(stalled_writer_stalls_no_poller),
     test!(stalled_writer_is_not_interrupted_halfway),
     test!(stalled_reader_passes_its_wake_up_on),
@@ -75,8 +80,10 @@ nix::ioctl_readwrite!(uffdio_copy, 0xaa, 0x03, Copy);
 impl SlowPages {
     pub fn map(count: usize) -> Self {
         let pages = Pages::map(count);
+        // Without O_NONBLOCK it cannot be polled.
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         // SAFETY: userfaultfd takes flags and touches no memory.
-        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
         let fd = Errno::result(fd).expect("userfaultfd") as i32;
         // SAFETY: the kernel has just made this descriptor for us alone.
         let faults = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
@@ -100,6 +107,24 @@ impl SlowPages {
 
     /// Waits until somebody touches a missing page, and returns which.
     pub fn await_fault(&self) -> usize {
+        self.fault_within(PollTimeout::NONE).expect("a fault")
+    }
+
+    /// The same, or `None` once the thread that touches them has ended.
+    fn await_fault_of<T: Send + 'static>(&self, task: &Task<T>) -> Option<usize> {
+        loop {
+            let page = self.fault_within(PollTimeout::from(5_u8));
+            if page.is_some() || task.is_finished() {
+                return page;
+            }
+        }
+    }
+
+    fn fault_within(&self, timeout: PollTimeout) -> Option<usize> {
+        let mut fds = [PollFd::new(self.faults.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, timeout).expect("poll for a fault") == 0 {
+            return None;
+        }
         // struct uffd_msg: the event in the first byte, the address at 16.
         let mut message = [0; 32];
         (&self.faults)
@@ -107,7 +132,7 @@ impl SlowPages {
             .expect("read a fault");
         assert_eq!(message[0], UFFD_EVENT_PAGEFAULT);
         let address = u64::from_ne_bytes(message[16..24].try_into().expect("eight bytes"));
-        (address - self.pages.span(0, 0).address()) as usize / PAGE
+        Some((address - self.pages.span(0, 0).address()) as usize / PAGE)
     }
 
     /// Provides a missing page and wakes who waits for it.
@@ -207,6 +232,57 @@ fn stalled_reader_finds_the_ring_emptied_by_others() {
     assert_eq!(slow.pages.get(0, 6), b"second");
 }
 
+/// Each page that the reader waits for finds more in the ring than there was before. That it never
+/// has room for all of that is no fault of its memory.
+fn stalled_reader_is_not_outrun_by_writers() {
+    const PAGES: usize = 32;
+    for kind in [STREAM, RECORD] {
+        let ring = Ring::new(kind, (PAGES * PAGE) as u64);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        // A page of the ring each.
+        let length = if kind.is_stream() {
+            PAGE
+        } else {
+            reader.set_headers(true);
+            PAGE - Header::SIZE
+        };
+        let mut written = 0;
+        let mut write = || {
+            writer.put(&pattern(written, length));
+            written += length as u64;
+        };
+        let payload = |bytes: Vec<u8>| {
+            if kind.is_stream() {
+                bytes
+            } else {
+                let records = abi::records(&bytes).into_iter();
+                records.flat_map(|(_, payload)| payload).collect()
+            }
+        };
+
+        write();
+        let slow = SlowPages::map(PAGES);
+        let span = slow.pages.span(0, PAGES * PAGE);
+        let task = Task::spawn(move || reader.read_to(span));
+        let mut faults = 0;
+        while let Some(page) = slow.await_fault_of(&task) {
+            faults += 1;
+            if faults < PAGES - 1 {
+                write();
+            }
+            slow.provide(page, &[0; PAGE]);
+        }
+        let count = task.finish().unwrap_or_else(|error| {
+            panic!("{kind}: {error} after {faults} faults");
+        });
+        note!("{kind}: {count} bytes after {faults} faults");
+        assert!(count > 0);
+        let bytes = [slow.pages.get(0, count), reader.drain()].map(payload);
+        assert_pattern(&bytes.concat(), 0);
+        assert_eq!(bytes.concat().len() as u64, written, "{kind}");
+    }
+}
+
 fn stalled_atomic_write_stays_in_one_piece() {
     let ring = Endpoint::both();
     let slow = SlowPages::map(2);
@@ -220,10 +296,59 @@ fn stalled_atomic_write_stays_in_one_piece() {
     }
     slow.provide(1, &[b's'; PAGE]);
     assert_eq!(writer.finish(), Ok(300));
-    let bytes = ring.drain();
-    assert_eq!(bytes.len(), 350);
+    assert_in_one_piece(&ring.drain(), "blocking");
+}
+
+/// Fails unless 300 times s are in one piece, among the 50 bytes of others.
+fn assert_in_one_piece(bytes: &[u8], case: &str) {
+    assert_eq!(bytes.len(), 350, "{case}");
     let first = bytes.iter().position(|&byte| byte == b's').expect("an s");
-    assert_eq!(bytes[first..][..300], [b's'; 300], "others broke into it");
+    let piece = bytes.get(first..first + 300).unwrap_or(&[]);
+    assert!(piece == [b's'; 300], "{case}: others broke into it");
+}
+
+fn stalled_atomic_write_stays_in_one_piece_of_whatever_kind() {
+    for kind in Kind::all().filter(|kind| kind.is_stream()) {
+        for nonblocking in [false, true] {
+            let case = format!("{kind}, nonblocking: {nonblocking}");
+            let ring = Ring::small(kind);
+            let (reader, other, writer) = (ring.reader(), ring.writer(), ring.writer());
+            writer.set_nonblocking(nonblocking);
+            let slow = SlowPages::map(2);
+            // As above.
+            let span = slow.pages.span(PAGE - 100, 300);
+            slow.provide(0, &[b's'; PAGE]);
+            let task = Task::spawn(move || writer.write_from(span));
+            assert_eq!(slow.await_fault(), 1);
+            for _ in 0..10 {
+                other.put(b"other");
+            }
+            slow.provide(1, &[b's'; PAGE]);
+            assert_eq!(task.finish(), Ok(300), "{case}");
+            assert_in_one_piece(&reader.drain(), &case);
+        }
+    }
+}
+
+/// What is left of a longer write is an atomic one, once it fits.
+fn stalled_rest_of_a_write_stays_in_one_piece() {
+    let ring = Ring::small(STREAM);
+    let (reader, other, writer) = (ring.reader(), ring.writer(), ring.writer());
+    let slow = SlowPages::map(3);
+    // All of the ring, and then 100 bytes of one page and 200 of a missing one.
+    let span = slow.pages.span(PAGE - 100, PAGE + 300);
+    for page in 0..2 {
+        slow.provide(page, &[b's'; PAGE]);
+    }
+    let task = Task::asleep_in(Call::WRITE, move || writer.write_from(span));
+    assert_eq!(reader.take_exactly(PAGE), vec![b's'; PAGE]);
+    assert_eq!(slow.await_fault(), 2);
+    for _ in 0..10 {
+        other.put(b"other");
+    }
+    slow.provide(2, &[b's'; PAGE]);
+    assert_eq!(task.finish(), Ok(PAGE + 300));
+    assert_in_one_piece(&reader.drain(), "the rest");
 }
 
 fn stalled_writer_stalls_no_poller() {
