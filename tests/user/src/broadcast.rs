@@ -3,6 +3,8 @@
 //! Rings whose readers each see everything: where they begin, what holds a writer up, and how
 //! one is got rid of.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFlags, PollTimeout};
@@ -425,6 +427,7 @@ fn lseek_and_positions_do_not_mix() {
 
 // errno: read ESHUTDOWN
 // errno: lseek ESHUTDOWN
+// errno: WATERMARK ESHUTDOWN
 fn evicted_reader_gets_eshutdown_at_once() {
     for kind in kinds() {
         let ring = Ring::small(kind);
@@ -439,6 +442,11 @@ fn evicted_reader_gets_eshutdown_at_once() {
         }
         assert_eq!(lseek64(reader, 0, Whence::SeekSet), Err(Errno::ESHUTDOWN));
         assert_eq!(lseek64(reader, 0, Whence::SeekEnd), Err(Errno::ESHUTDOWN));
+        let delay = Duration::from_secs(1);
+        for bytes in [0, 1000] {
+            let answer = reader.set_watermark(bytes, delay);
+            assert_eq!(answer, Err(Errno::ESHUTDOWN), "{kind}");
+        }
     }
 }
 
