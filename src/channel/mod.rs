@@ -922,8 +922,8 @@ impl Channel {
     /// A writer that is in the queue is about to wait, and cannot bring more: readers that wait for
     /// more look again.
     ///
-    /// Both sides join their queue, make a full barrier ([`Positions::room`], [`Positions::unread`]),
-    /// and look into the other's: at least one of them finds the other there.
+    /// Both sides join their queue before they look into the other's. Here that is done under the
+    /// other queue's lock: a reader that is not in it yet joins it later, and then sees the writer.
     fn urge_readers(&self) {
         if self.has_watermarks.load(Relaxed) {
             self.tell_everybody(&self.readers);

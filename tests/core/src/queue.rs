@@ -68,6 +68,14 @@ impl Queue {
         self.len.store(threads.len(), Ordering::Relaxed);
     }
 
+    /// Whether the calling thread has joined, and no wake-up has unlinked it.
+    #[cfg(loom)]
+    pub(crate) fn has_me(&self) -> bool {
+        let me = thread::current().id();
+        let threads = self.threads.lock().unwrap();
+        threads.iter().any(|(_, thread)| thread.id() == me)
+    }
+
     fn has_threads(&self) -> bool {
         self.len.load(Ordering::Relaxed) > 0
     }
@@ -121,12 +129,11 @@ impl Side {
     }
 
     /// Wakes all sleepers to whom `there_is` is enough.
-    #[cfg(not(loom))]
     pub(crate) fn wake_everybody(&self, there_is: u64) {
         self.sleepers.wake(there_is, Turn::Everybody);
     }
 
-    /// Says that a poller is not content with edges. To be called before it joins.
+    /// Says that a poller is not content with edges. To be called after it has joined.
     #[cfg(loom)]
     pub(crate) fn want_every_edge(&self) {
         self.every_edge.store(true, Ordering::Relaxed);

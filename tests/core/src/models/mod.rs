@@ -47,6 +47,8 @@ enum Fault {
     KeepWakeUp,
     /// A poller does not say that it wants to be told of every hand-over.
     ConcealEveryEdge,
+    /// A writer that is woken in vain does not tell readers again that it waits.
+    UrgeOnce,
 }
 
 /// How a model breaks.

@@ -373,6 +373,18 @@ fn reader_needs_barrier_between_record_and_tail() {
 }
 
 #[test]
+fn writer_needs_barrier_between_tail_and_batch() {
+    let fault = Weak(Site::TailThenOverwrite);
+    breaks(BOUND, reader_of_a_batch_is_lapped, fault, Torn);
+}
+
+#[test]
+fn reader_needs_barrier_between_batch_and_tail() {
+    let fault = Weak(Site::CopyThenTail);
+    breaks(BOUND, reader_of_a_batch_is_lapped, fault, Torn);
+}
+
+#[test]
 fn reader_copies_a_record_before_it_checks() {
     record_is_torn_by(CheckBeforeCopy);
 }

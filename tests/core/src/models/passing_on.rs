@@ -4,11 +4,12 @@
 
 use super::{
     Breakage::LostWakeUp,
-    Fault::KeepWakeUp,
+    Fault::{KeepWakeUp, Weak},
     Preemptions::AtMost,
     breaks, holds,
     ring::{Ring, Signal, Value},
 };
+use crate::ring::Site;
 use loom::thread;
 use std::sync::Arc;
 
@@ -135,4 +136,10 @@ fn room_is_lost_if_not_passed_on() {
 #[test]
 fn small_and_large_writers_get_their_turn() {
     holds(BOUND, small_and_large_writer);
+}
+
+#[test]
+fn small_and_large_writers_need_the_readers_barrier() {
+    let fault = Weak(Site::ReleasedThenWaiters);
+    breaks(BOUND, small_and_large_writer, fault, LostWakeUp);
 }

@@ -6,8 +6,8 @@ use super::{
     Breakage::LostWakeUp,
     Fault::{self, ConcealEveryEdge, LookBeforeJoin, PositionsSwapped, QueuesBeforeHandOver, Weak},
     Preemptions::{Any, AtMost},
-    breaks, faulty, holds,
-    ring::Ring,
+    breaks, holds,
+    ring::{Edges, Ring},
 };
 use crate::ring::Site;
 use loom::thread;
@@ -25,7 +25,7 @@ fn poller_of_emptied_ring() {
         let ring = ring.clone();
         move || assert!(ring.write(&[2]))
     });
-    ring.poll_readable(1);
+    ring.poll_readable(1, Edges::Real);
     reader.join().unwrap();
     writer.join().unwrap();
 }
@@ -58,7 +58,7 @@ fn poller_of_two_writers() {
         let ring = ring.clone();
         move || ring.read().is_some()
     });
-    ring.poll_readable(1);
+    ring.poll_readable(1, Edges::Real);
     for writer in writers {
         writer.join().unwrap();
     }
@@ -75,10 +75,7 @@ fn poller_that_does_not_drain() {
             assert!(ring.write(&[2]));
         }
     });
-    if !faulty(ConcealEveryEdge) {
-        ring.readers.want_every_edge();
-    }
-    ring.poll_readable(2);
+    ring.poll_readable(2, Edges::Every);
     writer.join().unwrap();
 }
 
@@ -88,6 +85,10 @@ fn poller_of_bytes_is_lost_by(fault: Fault) {
 
 fn poller_of_room_is_lost_by(fault: Fault) {
     breaks(AtMost(3), poller_of_filled_ring, fault, LostWakeUp);
+}
+
+fn poller_of_two_is_lost_by(fault: Fault) {
+    breaks(AtMost(2), poller_of_two_writers, fault, LostWakeUp);
 }
 
 #[test]
@@ -103,6 +104,11 @@ fn poller_is_told_of_room() {
 #[test]
 fn poller_is_told_by_either_writer() {
     holds(AtMost(2), poller_of_two_writers);
+}
+
+#[test]
+fn either_writer_needs_barrier_between_head_and_pollers() {
+    poller_of_two_is_lost_by(Weak(Site::PublishedThenWaiters));
 }
 
 #[test]

@@ -11,12 +11,16 @@ use crate::{
     },
 };
 use loom::{cell::UnsafeCell, sync::Mutex, thread};
+use std::cell::Cell;
 
 /// The bytes that one cell stands for. The smallest ring has two cells.
 pub(super) const UNIT: usize = 2048;
 
 /// Where the positions begin: they wrap in the middle of the smallest ring.
 pub(super) const START: u64 = 0u64.wrapping_sub(UNIT as u64);
+
+/// Further from the head than any sleeper needs.
+const ENOUGH: u64 = 1 << 62;
 
 /// The capacity of a ring of so many units.
 pub(super) fn capacity(units: usize) -> Capacity {
@@ -223,6 +227,44 @@ impl Ring {
         self.leave_as_writer();
     }
 
+    /// As [`Ring::write_sleeping`], beside readers that wait for more than it can bring.
+    pub(super) fn write_urging(&self, values: &[Value]) {
+        let needs = values.len() * UNIT;
+        let urged = Cell::new(false);
+        while !self.write(values) {
+            sleep(&self.writers, needs as u64, Signal::None, || {
+                let must_wait = self.positions.room() < needs;
+                if must_wait && !(urged.get() && faulty(Fault::UrgeOnce)) {
+                    urged.set(true);
+                    let enough = self.positions.head().wrapping_add(ENOUGH);
+                    self.readers.wake_everybody(enough);
+                }
+                // That takes a lock, and the model checker forgets who was woken meanwhile.
+                must_wait && (faulty(Fault::LookBeforeJoin) || self.writers.sleepers.has_me())
+            });
+        }
+        self.leave_as_writer();
+    }
+
+    /// Reads a value once there are `enough`, or there is one and a writer waits.
+    pub(super) fn read_at_watermark(&self, enough: usize) -> Value {
+        let mark = self.mark(0);
+        let must_wait = || {
+            let unread = self.positions.unread(mark);
+            unread == 0 || (unread < enough * UNIT && !self.writers.has_sleepers())
+        };
+        while must_wait() {
+            let nothing = self.positions.unread(mark) == 0;
+            let needs = if nothing { 1 } else { (enough * UNIT) as u64 };
+            let needs = mark.load().wrapping_add(needs);
+            sleep(&self.readers, needs, Signal::None, || {
+                // From nothing to something: to sleep on for more.
+                must_wait() && (self.positions.unread(mark) == 0) == nothing
+            });
+        }
+        self.read().unwrap()
+    }
+
     /// Reads a value, and sleeps while there is none.
     pub(super) fn read_sleeping(&self) -> Value {
         let value = self.read_sleeping_at(0);
@@ -275,9 +317,9 @@ impl Ring {
         }
     }
 
-    /// Polls until there are `least` values.
-    pub(super) fn poll_readable(&self, least: usize) {
-        poll(&self.readers, || {
+    /// Polls until there are `least` values, and wants to be told of each hand-over, or of edges.
+    pub(super) fn poll_readable(&self, least: usize, edges: Edges) {
+        poll(&self.readers, edges, || {
             if faulty(Fault::PositionsSwapped) {
                 // The same difference from the same positions, but with the head loaded first.
                 self.positions.capacity().bytes() - self.positions.room() < least * UNIT
@@ -289,7 +331,7 @@ impl Ring {
 
     /// Polls until a value fits.
     pub(super) fn poll_writable(&self) {
-        poll(&self.writers, || {
+        poll(&self.writers, Edges::Real, || {
             if faulty(Fault::PositionsSwapped) {
                 self.positions.capacity().bytes() == self.positions.unread(self.mark(0))
             } else {
@@ -315,9 +357,21 @@ fn sleep(side: &Side, needs: u64, signal: Signal, must_wait: impl Fn() -> bool) 
     side.sleepers.leave();
 }
 
-fn poll(side: &Side, must_wait: impl Fn() -> bool) {
+/// What a poller wants to be told of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edges {
+    /// From nothing to something.
+    Real,
+    /// Each hand-over.
+    Every,
+}
+
+fn poll(side: &Side, edges: Edges, must_wait: impl Fn() -> bool) {
     let mut early = faulty(Fault::LookBeforeJoin).then(&must_wait);
     side.pollers.join(1);
+    if edges == Edges::Every && !faulty(Fault::ConcealEveryEdge) {
+        side.want_every_edge();
+    }
     while early.take().unwrap_or_else(&must_wait) {
         thread::park();
     }

@@ -4,7 +4,7 @@
 
 use super::{
     Breakage::LostWakeUp,
-    Fault::{self, LookBeforeJoin, QueuesBeforeHandOver, Weak},
+    Fault::{self, LookBeforeJoin, QueuesBeforeHandOver, UrgeOnce, Weak},
     Preemptions::{Any, AtMost},
     breaks, holds,
     ring::Ring,
@@ -60,6 +60,39 @@ fn writer_sleeps_between_two_readers() {
     for reader in readers {
         reader.join().unwrap();
     }
+}
+
+/// A reader of one value that waits for two, and a writer of two values that have no room: each
+/// waits for the other, unless one sees that the other waits. No barrier is named here: the writer looks
+/// for readers under the lock of their queue, so a reader that joins later sees that the writer had.
+fn reader_and_writer_wait() {
+    let ring = Arc::new(Ring::new(2, 1));
+    let reader = thread::spawn({
+        let ring = ring.clone();
+        move || assert_eq!(ring.read_at_watermark(2), 1)
+    });
+    ring.write_urging(&[2, 3]);
+    reader.join().unwrap();
+}
+
+/// The same, and another writer, whose value may take the room that the first was woken for.
+fn reader_and_two_writers_wait() {
+    let ring = Arc::new(Ring::new(2, 1));
+    let reader = thread::spawn({
+        let ring = ring.clone();
+        move || {
+            assert_eq!(ring.read_at_watermark(2), 1);
+            ring.read_at_watermark(2)
+        }
+    });
+    let other = thread::spawn({
+        let ring = ring.clone();
+        move || ring.write(&[9])
+    });
+    ring.write_urging(&[2, 3]);
+    let second = reader.join().unwrap();
+    other.join().unwrap();
+    assert!(second == 2 || second == 9);
 }
 
 fn reader_is_lost_by(fault: Fault) {
@@ -128,4 +161,44 @@ fn reader_releases_before_it_looks_at_queues() {
 #[test]
 fn writer_joins_before_it_looks_at_positions() {
     writer_is_lost_by(LookBeforeJoin);
+}
+
+#[test]
+fn reader_and_writer_do_not_wait_for_each_other() {
+    holds(Any, reader_and_writer_wait);
+}
+
+#[test]
+fn each_joins_before_it_looks_for_the_other() {
+    breaks(Any, reader_and_writer_wait, LookBeforeJoin, LostWakeUp);
+}
+
+#[test]
+fn writer_that_was_woken_in_vain_urges_again() {
+    holds(AtMost(2), reader_and_two_writers_wait);
+}
+
+#[test]
+fn urging_once_is_not_enough() {
+    breaks(AtMost(2), reader_and_two_writers_wait, UrgeOnce, LostWakeUp);
+}
+
+#[test]
+fn either_writer_needs_barrier_between_head_and_queues() {
+    breaks(
+        AtMost(2),
+        reader_sleeps_between_two_writers,
+        Weak(Site::PublishedThenWaiters),
+        LostWakeUp,
+    );
+}
+
+#[test]
+fn either_reader_needs_barrier_between_tail_and_queues() {
+    breaks(
+        AtMost(2),
+        writer_sleeps_between_two_readers,
+        Weak(Site::ReleasedThenWaiters),
+        LostWakeUp,
+    );
 }
