@@ -226,8 +226,8 @@ impl Registry {
         self.add(self.prepare(name, attributes, capacity, owner)?)
     }
 
-    /// The first half of [`Registry::create`], of which nobody sees anything: all that can take long,
-    /// and all that can fail but for want of a few KiB.
+    /// The first half of [`Registry::create`], of which nobody sees anything: all that can take
+    /// long, and all that can fail but for want of a few KiB.
     pub(crate) fn prepare(
         &self,
         name: Name,

@@ -622,7 +622,8 @@ impl Channel {
         drop(cursors);
         drop(producer);
         drop(before);
-        // There may be room now, or never enough; and half of the ring may be less than a watermark.
+        // There may be room now, or never enough; and half of the ring may be less than a
+        // watermark.
         self.tell_everybody(&self.writers);
         self.tell_everybody(&self.readers);
         Ok(())

@@ -124,7 +124,8 @@ impl Gauge {
             return Readiness::Ready;
         }
         let now = clock::monotonic_ns();
-        // Before the time, which is stored before it: with this mark comes its time, or a later one.
+        // Before the time, which is stored before it: with this mark comes its time, or a later
+        // one.
         let known = self.since_mark.load(Acquire) == mark;
         let mut since = self.since_ns.load(Relaxed);
         if !known || since == 0 {
@@ -212,8 +213,8 @@ impl Channel {
         Ok(())
     }
 
-    /// How many unread bytes are enough. A ring that was made smaller may not hold the watermark that
-    /// it was given.
+    /// How many unread bytes are enough. A ring that was made smaller may not hold the watermark
+    /// that it was given.
     pub(super) fn enough(&self, reader: &Reader) -> u64 {
         let half = self.positions.capacity().as_u64() / 2;
         reader.gauge.watermark().bytes.min(half)

@@ -36,10 +36,10 @@ use kernel::{
 impl Channel {
     /// Writes all of `from`, or as much as fits if it may not wait; a record goes in whole or not.
     ///
-    /// Answers how much was written, and if that is not all, why: `EAGAIN` when full and not allowed
-    /// to wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too long,
-    /// `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when nobody
-    /// is left to read, and `ENODEV` when the ring was destroyed. See [`progress`].
+    /// Answers how much was written, and if that is not all, why: `EAGAIN` when full and not
+    /// allowed to wait, `ENOBUFS` when full and never waited for, `EMSGSIZE` when a record is too
+    /// long, `ERESTARTSYS` when interrupted, `EFAULT` when the source cannot be read, `EPIPE` when
+    /// nobody is left to read, and `ENODEV` when the ring was destroyed. See [`progress`].
     ///
     /// [`progress`]: super::progress
     #[inline(never)]
@@ -281,7 +281,8 @@ impl Channel {
         self.attributes.hangup && self.endpoints_reading.load(Relaxed) == 0
     }
 
-    /// Waits until `bytes` bytes are free, or nothing can be written any more, or not so many at once.
+    /// Waits until `bytes` bytes are free, or nothing can be written any more, or not so many at
+    /// once.
     fn wait_for_room(&self, bytes: usize, waiting: Waiting) -> Result {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
@@ -292,8 +293,8 @@ impl Channel {
                 // The ring was made smaller meanwhile.
                 || bytes > self.max_needed();
             if !ready {
-                // Each time: one that was woken in vain was not in the queue for a while, and readers
-                // that looked there then wait for more, which it cannot bring.
+                // Each time: one that was woken in vain was not in the queue for a while, and
+                // readers that looked there then wait for more, which it cannot bring.
                 self.urge_readers();
             }
             ready

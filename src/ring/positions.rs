@@ -227,7 +227,8 @@ impl Positions {
 
     /// For a thread that holds neither side: whether what was at `mark` has been overwritten.
     ///
-    /// It may say so too early, for a moment: of what the cursor has copied and is about to release.
+    /// It may say so too early, for a moment: of what the cursor has copied and is about to
+    /// release.
     pub(super) fn has_passed(&self, mark: &Mark) -> bool {
         // First, as the tail does not pass a mark that nobody overwrites.
         let tail = self.load_tail();

@@ -36,8 +36,8 @@ pub(crate) enum Band {
 /// # Invariants
 ///
 /// The pointer is the head of a list that only `fasync_helper()` changes. Its entries belong to
-/// files that keep `self` alive, and leave it before they are released (see [`Membership`]), hence it
-/// is null when `self` is dropped.
+/// files that keep `self` alive, and leave it before they are released (see [`Membership`]), hence
+/// it is null when `self` is dropped.
 pub(crate) struct FasyncList(Opaque<*mut bindings::fasync_struct>);
 
 // SAFETY: The list belongs to no thread.
@@ -79,15 +79,15 @@ pub(crate) type Lists<'file> = [Option<&'file FasyncList>; 2];
 
 /// Which lists an open file is in.
 ///
-/// `FASYNC`, by which `__fput()` knows whether a file has to be taken out of anything, is one bit, and
-/// `fasync_helper()` sets and clears it for each list alone. Nobody else keeps two fcntl(2) of a file
-/// apart: between them the file could stay in one list without the bit, and be freed there. So this
-/// belongs under a lock, one for each file.
+/// `FASYNC`, by which `__fput()` knows whether a file has to be taken out of anything, is one bit,
+/// and `fasync_helper()` sets and clears it for each list alone. Nobody else keeps two fcntl(2) of
+/// a file apart: between them the file could stay in one list without the bit, and be freed there.
+/// So this belongs under a lock, one for each file.
 ///
 /// # Invariants
 ///
-/// The file is in these lists, and in no others. Its `FASYNC` is set if and only if there are any. The
-/// lists are valid until the `release` operation of the file.
+/// The file is in these lists, and in no others. Its `FASYNC` is set if and only if there are any.
+/// The lists are valid until the `release` operation of the file.
 pub(super) struct Membership([Option<NonNull<FasyncList>>; 2]);
 
 // SAFETY: The lists are `Sync`, and the pointers belong to no thread.
@@ -103,13 +103,13 @@ impl Membership {
     /// Does what a call of the `fasync` operation asks: puts the file into all of `lists`, or takes
     /// it out of all that it is in, whatever `lists` are by now.
     ///
-    /// If it fails the file is where it was. Taking out does not fail. A full barrier follows: whoever
-    /// does not see the file in a list has done what the file's owner will see. May sleep.
+    /// If it fails the file is where it was. Taking out does not fail. A full barrier follows:
+    /// whoever does not see the file in a list has done what the file's owner will see. May sleep.
     ///
     /// # Safety
     ///
-    /// `fd`, `file` and `on` must be the arguments of a call that is going on, and `self` that of the
-    /// file. `lists` must be valid until the `release` operation of the file.
+    /// `fd`, `file` and `on` must be the arguments of a call that is going on, and `self` that of
+    /// the file. `lists` must be valid until the `release` operation of the file.
     pub(super) unsafe fn apply(
         &mut self,
         fd: c_int,
@@ -140,9 +140,9 @@ impl Membership {
             let Some(list) = list else {
                 continue;
             };
-            // SAFETY: The arguments are those of a call. `__fput()` makes a call that takes the file
-            // out before it calls `release`, until which the list is valid: by the type invariant,
-            // kept here, `FASYNC` tells it to.
+            // SAFETY: The arguments are those of a call. `__fput()` makes a call that takes the
+            // file out before it calls `release`, until which the list is valid: by the type
+            // invariant, kept here, `FASYNC` tells it to.
             to_result(unsafe { bindings::fasync_helper(fd, file, 1, list.0.get()) }.min(0))?;
             // INVARIANT: The file is in it, and `FASYNC` set.
             *place = Some(NonNull::from(list));

@@ -90,9 +90,9 @@ impl Drop for Pages {
 /// `size` is a power of two, and at least a page. `2 * size` bytes at `base` are mapped, writable,
 /// to `pages`, which has `size` bytes, twice. They stay mapped until the value is dropped.
 ///
-/// No reference to the bytes is ever formed: they are only touched by functions of C that copy, and by
-/// volatile accesses, so several threads may do so at the same time. What they then read or write in
-/// the same place is unspecified bytes, and nothing worse.
+/// No reference to the bytes is ever formed: they are only touched by functions of C that copy, and
+/// by volatile accesses, so several threads may do so at the same time. What they then read or
+/// write in the same place is unspecified bytes, and nothing worse.
 pub(crate) struct Mirror {
     base: NonNull<u8>,
     size: usize,

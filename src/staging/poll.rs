@@ -154,8 +154,8 @@ impl<'file> PollTable<'file> {
         Events(unsafe { sys::ringdev_poll_requested_events(self.table) })
     }
 
-    /// Puts the poller into `queue`, if it is not there yet. A full barrier follows if it was not; who
-    /// is there already is told of whatever happens.
+    /// Puts the poller into `queue`, if it is not there yet. A full barrier follows if it was not;
+    /// who is there already is told of whatever happens.
     ///
     /// For `'file` there is only what lives in the private data of the file, so the queue stays
     /// until the file is released, and by then all pollers of the file have left its queues.

@@ -176,8 +176,8 @@ struct ringdev_info {
  * struct ringdev_cursor - a reading position, and what has happened to it
  * @size: sizeof(struct ringdev_cursor)
  * @flags: 0
- * @id: the number of the cursor; 0 is the one that the readers of a ring with shared delivery share.
- *	On an endpoint, 0 as it is handed over
+ * @id: the number of the cursor; 0 is the one that the readers of a ring with shared delivery
+ *	share. On an endpoint, 0 as it is handed over
  * @unread: bytes of the ring between it and the newest data
  * @records_out: records that were read from here; 0 for a stream
  * @bytes_out: bytes that were read from here, without headers

@@ -2,9 +2,9 @@
 
 //! `flight-recorder`: what a program said last, after its crash.
 //!
-//! `flight-recorder run RING COMMAND...` has a command write into a ring, which keeps what came last
-//! in a memory that is not the command's. If it fails, or is killed, that is shown. (Ctrl-C ends both;
-//! what was said before it stays.)
+//! `flight-recorder run RING COMMAND...` has a command write into a ring, which keeps what came
+//! last in a memory that is not the command's. If it fails, or is killed, that is shown. (Ctrl-C
+//! ends both; what was said before it stays.)
 //! `flight-recorder dump RING` shows it at any time, and as often as one likes.
 //!
 //! The ring overwrites, so it never makes the command wait. It has broadcast delivery: who reads it
@@ -29,7 +29,8 @@ enum Args {
     /// Run a command, and show what it said last if it fails
     ///
     /// What it writes to stdout and stderr goes into the ring, each write as a record, of a quarter
-    /// of the ring at most. The exit code is that of the command, or 128+N if signal N has killed it.
+    /// of the ring at most. The exit code is that of the command, or 128+N if signal N has killed
+    /// it.
     Run {
         /// How many bytes the ring has, if it has to be made: a power of two
         #[arg(long, default_value_t = 64 << 10)]
@@ -118,7 +119,8 @@ fn dump(name: &RingName, last: usize, output: &mut impl Write) -> Result<()> {
 /// The newest records that are in the ring now. Reading begins with the oldest that is there.
 fn newest(name: &RingName, last: usize) -> io::Result<VecDeque<OwnedRecord>> {
     let ring = Ring::options().read(true).nonblocking(true).open(name)?;
-    // Whatever comes from now on is left out, or a writer that is fast enough would never let it end.
+    // Whatever comes from now on is left out, or a writer that is fast enough would never let it
+    // end.
     let end = ring.info()?.records_in;
     let mut newest = VecDeque::new();
     for record in ring.records()? {

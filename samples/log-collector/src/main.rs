@@ -3,8 +3,8 @@
 //! `log-collector`: many writers, one ring of records, one file.
 //!
 //! A writer makes a record of each line of its stdin; the collector appends what comes to a file.
-//! Neither needs the other: while no collector runs, the ring keeps what was written, and when it is
-//! full, writers meet what it was made for. As root:
+//! Neither needs the other: while no collector runs, the ring keeps what was written, and when it
+//! is full, writers meet what it was made for. As root:
 //!
 //! ```text
 //! ringctl create log --capacity 1M --framing record
@@ -62,10 +62,11 @@ async fn run(command: Command) -> Result<()> {
     }
 }
 
-/// Appends the records of a ring to a file, until somebody says that it is enough, or the ring ends.
+/// Appends the records of a ring to a file, until somebody says that it is enough, or the ring
+/// ends.
 ///
-/// What it has taken from the ring is in the file before it waits again. So it may be stopped at any
-/// time, and the next collector goes on where this one has stopped.
+/// What it has taken from the ring is in the file before it waits again. So it may be stopped at
+/// any time, and the next collector goes on where this one has stopped.
 async fn collect(ring: Ring, path: &Path) -> Result<()> {
     let file = File::options().create(true).append(true).open(path).await;
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;

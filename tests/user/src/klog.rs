@@ -31,8 +31,8 @@ pub enum Allowed {
     Failures,
 }
 
-/// What the lab is told, by the kernel's log, before and after a test of the last kind. Whoever reads
-/// that log (scripts/lab/splat.py) then knows these complaints for what they are.
+/// What the lab is told, by the kernel's log, before and after a test of the last kind. Whoever
+/// reads that log (scripts/lab/splat.py) then knows these complaints for what they are.
 const FAILURES_BEGIN: &str = "lab: allocations fail on purpose from here";
 const FAILURES_END: &str = "lab: allocations fail on purpose up to here";
 

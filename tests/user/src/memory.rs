@@ -47,7 +47,8 @@ pub struct Pages {
 unsafe impl Send for Pages {}
 
 /// A range of addresses for the kernel to try, in order. Either it begins within some [`Pages`],
-/// whose guard ends every access, or no part of it can be mapped. So no Rust object is ever reached.
+/// whose guard ends every access, or no part of it can be mapped. So no Rust object is ever
+/// reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     address: usize,

@@ -14,9 +14,9 @@ use crate::quantity::{parse_delay, parse_mode, parse_seconds, parse_size};
 
 /// Makes, shows, fills and empties the ring buffers under /dev/ring.
 ///
-/// Making, showing and changing rings goes through /dev/ring/control, which is for root, and for the
-/// group ringdev where the driver's udev rule is installed. Reading and writing is for whoever the
-/// mode of the ring's node admits.
+/// Making, showing and changing rings goes through /dev/ring/control, which is for root, and for
+/// the group ringdev where the driver's udev rule is installed. Reading and writing is for whoever
+/// the mode of the ring's node admits.
 #[derive(Debug, Parser)]
 #[command(name = "ringctl", version)]
 pub(crate) struct Args {

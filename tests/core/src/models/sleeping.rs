@@ -63,8 +63,9 @@ fn writer_sleeps_between_two_readers() {
 }
 
 /// A reader of one value that waits for two, and a writer of two values that have no room: each
-/// waits for the other, unless one sees that the other waits. No barrier is named here: the writer looks
-/// for readers under the lock of their queue, so a reader that joins later sees that the writer had.
+/// waits for the other, unless one sees that the other waits. No barrier is named here: the writer
+/// looks for readers under the lock of their queue, so a reader that joins later sees that the
+/// writer had.
 fn reader_and_writer_wait() {
     let ring = Arc::new(Ring::new(2, 1));
     let reader = thread::spawn({
