@@ -20,6 +20,8 @@ struct endpoint {
 	struct cursor *cursor;
 	/* A read returns records with their headers. */
 	bool headers;
+	/* Around the lists of those who get SIGIO that the file is in; see endpoint_fasync(). */
+	struct mutex signalled_lock;
 };
 
 /* Inline, unlike copy_from_user_nofault(), as a small read or write would feel the call. */
@@ -210,28 +212,34 @@ static __poll_t endpoint_poll(struct file *file, poll_table *table)
 	return events;
 }
 
+/*
+ * FASYNC, by which __fput() knows that a file has to be taken out of something, is one bit, which
+ * fasync_helper() sets and clears for each list alone, and two fcntl(2) of a file may come here at
+ * the same time. With the lock held over both lists the file is in all that are its own or in none,
+ * and the bit says which.
+ */
 static int endpoint_fasync(int fd, struct file *file, int on)
 {
 	struct endpoint *endpoint = file->private_data;
 	struct ring *ring = endpoint->ring;
-	int err;
+	int changed = 0;
+	int err = 0;
 
+	mutex_lock(&endpoint->signalled_lock);
 	if (opened_to_read(file)) {
-		err = fasync_helper(fd, file, on, &ring->readers.signalled);
-		if (err < 0)
-			return err;
+		changed = fasync_helper(fd, file, on, &ring->readers.signalled);
+		err = changed;
 	}
-	if (opened_to_write(file)) {
+	if (err >= 0 && opened_to_write(file)) {
 		err = fasync_helper(fd, file, on, &ring->writers.signalled);
-		if (err < 0) {
-			if (opened_to_read(file))
-				fasync_helper(-1, file, 0, &ring->readers.signalled);
-			return err;
-		}
+		/* Only what was put in here: a file that was in one list stays in both. */
+		if (err < 0 && changed > 0)
+			fasync_helper(-1, file, 0, &ring->readers.signalled);
 	}
+	mutex_unlock(&endpoint->signalled_lock);
 	/* Who does not see the file in the list has done what its owner will see. */
 	smp_mb();
-	return 0;
+	return min(err, 0);
 }
 
 static loff_t endpoint_llseek(struct file *file, loff_t offset, int whence)
@@ -389,6 +397,7 @@ static int endpoint_open(struct inode *inode, struct file *file)
 	if (!endpoint)
 		return -ENOMEM;
 	endpoint->ring = ring;
+	mutex_init(&endpoint->signalled_lock);
 	err = ring_join(ring, opened_to_read(file), opened_to_write(file), &endpoint->cursor);
 	if (err) {
 		kfree(endpoint);
