@@ -37,13 +37,13 @@ static size_t fault_in(struct ring *ring, struct cursor *cursor, struct iov_iter
 
 /*
  * What was copied has been overwritten meanwhile. The less is tried next, the less often that
- * happens. A signal ends it.
+ * happens; never more, as no more may be present. A signal ends it.
  */
 static int lapped(size_t *piece)
 {
 	if (signal_pending(current))
 		return -ERESTARTSYS;
-	*piece = max_t(size_t, *piece / 2, LAPPED_MIN);
+	*piece = min(*piece, max_t(size_t, *piece / 2, LAPPED_MIN));
 	return 0;
 }
 
@@ -177,8 +177,8 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 			present = fault_in(ring, cursor, to, len, ++faults);
 			if (!present)
 				return -EFAULT;
-			if (present < len)
-				piece = present;
+			/* There may be more by now, but not for what is not present. */
+			piece = present;
 			continue;
 		}
 		if (cursor_was_lapped(ring, position)) {
@@ -194,6 +194,7 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 		mutex_unlock(&cursor->lock);
 		ring_released(ring, position);
 		*read += copied;
+		piece = COPY_MAX;
 		faults = 0;
 		/* Something may be missing before what comes next; or there was no more. */
 		if (ring->overwrites || len < most)
@@ -338,6 +339,8 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 			iov_iter_revert(to, copied);
 			if (fault_in(ring, cursor, to, len, ++faults) < len)
 				return -EFAULT;
+			/* There may be more by now, but not for what is not present. */
+			piece = len;
 			continue;
 		}
 		if (cursor_was_lapped(ring, run.position)) {
