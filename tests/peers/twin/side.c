@@ -112,12 +112,18 @@ void tell_readers(struct ring *ring, u64 before, u64 head)
 		side_wake_pollers(readers);
 }
 
-/* What must be free before a reader wakes a writer that sleeps: a quarter, and an atomic write. */
+/*
+ * What must be free before a reader wakes a writer that sleeps: a quarter, but no less than any
+ * writer may need. One that had to be passed over for want of room would find the others there
+ * again each time.
+ */
 static u64 writer_watermark(const struct ring *ring)
 {
-	u64 quarter = ring_capacity(ring) / 4;
+	u64 capacity = ring_capacity(ring);
 
-	return ring->is_record ? quarter : max_t(u64, quarter, ATOMIC_WRITE);
+	if (ring->is_record)
+		return stored(max_record(capacity));
+	return max_t(u64, capacity / 4, ATOMIC_WRITE);
 }
 
 /*
