@@ -117,7 +117,7 @@ void tell_readers(struct ring *ring, u64 before, u64 head)
  * writer may need. One that had to be passed over for want of room would find the others there
  * again each time.
  */
-static u64 writer_watermark(const struct ring *ring)
+u64 writer_watermark(const struct ring *ring)
 {
 	u64 capacity = ring_capacity(ring);
 

@@ -44,6 +44,18 @@ struct room {
 	bool urged;
 };
 
+/*
+ * Whether there is nothing to wait for. Also if a record has come to be too long, as the ring was
+ * shrunk: who joins the queue too late to be told of that sees the capacity.
+ */
+static bool is_settled(const struct room *room)
+{
+	struct ring *ring = room->ring;
+
+	return ring_room(ring) >= room->bytes || room->bytes > writer_watermark(ring) ||
+	       ring_is_refused(ring);
+}
+
 static bool has_room(void *of)
 {
 	struct room *room = of;
@@ -55,10 +67,10 @@ static bool has_room(void *of)
 		if (ring->full == RINGDEV_BLOCK && wants_every_edge(&ring->readers))
 			ring_tell_everybody(ring, &ring->readers);
 	}
-	return ring_room(ring) >= room->bytes || ring_is_refused(ring);
+	return is_settled(room);
 }
 
-/* Waits until so many bytes are free, or nothing can be written any more. */
+/* Waits until so many bytes are free, or can not be any more, or nothing can be written. */
 static int wait_for_room(struct ring *ring, u64 bytes, bool nowait)
 {
 	struct room room = { .ring = ring, .bytes = bytes };
