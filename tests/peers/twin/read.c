@@ -57,7 +57,8 @@ static void restart(struct cursor *cursor)
 struct wait {
 	struct ring *ring;
 	struct cursor *cursor;
-	bool timed;
+	/* What it sleeps for. */
+	struct awaited awaited;
 };
 
 /* Nothing will come any more, or not here. */
@@ -66,22 +67,20 @@ static bool is_over(const struct wait *wait)
 	return ring_has_ended(wait->ring) || READ_ONCE(wait->cursor->evicted);
 }
 
+/*
+ * Whether it is to sleep no longer, or for something else: there is something now, and so a time
+ * limit, or no more, as another reader has taken it; there is another watermark, or the cursor was
+ * moved back. If it only has to wait for more it may sleep on, and is woken too early.
+ */
 static bool has_data(void *of)
 {
 	struct wait *wait = of;
-	u64 due_ns;
+	struct awaited awaited;
 
-	if (is_over(wait))
+	if (is_over(wait) || cursor_is_ready(wait->ring, wait->cursor, &awaited))
 		return true;
-	switch (cursor_readiness(wait->ring, wait->cursor, &due_ns)) {
-	case NOTHING:
-		return false;
-	case NOT_YET:
-		/* From nothing to something: to sleep on with a deadline. */
-		return !wait->timed;
-	default:
-		return true;
-	}
+	return awaited.due_ns != wait->awaited.due_ns ||
+	       is_beyond(wait->awaited.head, awaited.head);
 }
 
 /*
@@ -91,7 +90,6 @@ static bool has_data(void *of)
 static int wait_for_data(struct ring *ring, struct cursor *cursor, bool nowait)
 {
 	struct wait wait = { .ring = ring, .cursor = cursor };
-	u64 needs, due_ns;
 	int err;
 
 	if (READ_ONCE(cursor->evicted))
@@ -100,24 +98,14 @@ static int wait_for_data(struct ring *ring, struct cursor *cursor, bool nowait)
 		return 1;
 	if (nowait)
 		return -EAGAIN;
-	do {
-		switch (cursor_readiness(ring, cursor, &due_ns)) {
-		case NOTHING:
-			needs = 1;
-			due_ns = 0;
-			break;
-		case NOT_YET:
-			needs = READ_ONCE(cursor->watermark.bytes);
-			break;
-		default:
-			return 0;
-		}
-		wait.timed = due_ns;
-		err = side_sleep(&ring->readers, READ_ONCE(*cursor->mark) + needs, due_ns, has_data,
+	while (!cursor_is_ready(ring, cursor, &wait.awaited)) {
+		err = side_sleep(&ring->readers, wait.awaited.head, wait.awaited.due_ns, has_data,
 				 &wait);
 		if (err)
 			return err;
-	} while (!is_over(&wait));
+		if (is_over(&wait))
+			break;
+	}
 	return 0;
 }
 

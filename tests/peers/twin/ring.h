@@ -467,10 +467,16 @@ bool ring_is_refused(const struct ring *ring);
 
 /* watermark.c: when a reader is woken. */
 
-enum readiness { NOTHING, NOT_YET, READY };
+/* What a reader waits for. */
+struct awaited {
+	/* Where the head must be for it to look. */
+	u64 head;
+	/* When it is ready all the same, by CLOCK_MONOTONIC; 0 if there is nothing so far. */
+	u64 due_ns;
+};
 
 enum hrtimer_restart watermark_alarm(struct hrtimer *timer);
-enum readiness cursor_readiness(struct ring *ring, struct cursor *cursor, u64 *due_ns);
+bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *awaited);
 bool cursor_is_ready_to_poll(struct ring *ring, struct cursor *cursor);
 int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct watermark watermark);
 

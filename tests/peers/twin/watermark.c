@@ -22,16 +22,21 @@ enum hrtimer_restart watermark_alarm(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-/* Whether it is time to wake those who wait at a cursor, or when it will be. */
-enum readiness cursor_readiness(struct ring *ring, struct cursor *cursor, u64 *due_ns)
+/* Whether it is time to wake those who wait at a cursor, else what they wait for. */
+bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *awaited)
 {
+	/* First: if readers move it on meanwhile, one is woken too early, and not too late. */
+	u64 mark = READ_ONCE(*cursor->mark);
 	u64 unread = ring_unread(ring, cursor->mark);
-	u64 since, now;
+	u64 bytes, since, now;
 
-	if (!unread)
-		return NOTHING;
-	if (unread >= READ_ONCE(cursor->watermark.bytes))
-		return READY;
+	if (!unread) {
+		*awaited = (struct awaited) { .head = mark + 1 };
+		return false;
+	}
+	bytes = READ_ONCE(cursor->watermark.bytes);
+	if (unread >= bytes)
+		return true;
 	now = ktime_get_ns();
 	since = READ_ONCE(cursor->since_ns);
 	if (!since) {
@@ -39,27 +44,22 @@ enum readiness cursor_readiness(struct ring *ring, struct cursor *cursor, u64 *d
 		since = now;
 		WRITE_ONCE(cursor->since_ns, now);
 	}
-	*due_ns = since + READ_ONCE(cursor->watermark.delay_ns);
+	awaited->head = mark + bytes;
+	awaited->due_ns = since + READ_ONCE(cursor->watermark.delay_ns);
 	/* A writer that waits cannot bring more. */
-	if (now >= *due_ns || has_sleepers(&ring->writers))
-		return READY;
-	return NOT_YET;
+	return now >= awaited->due_ns || has_sleepers(&ring->writers);
 }
 
 /* For who polls, and has joined the queue. */
 bool cursor_is_ready_to_poll(struct ring *ring, struct cursor *cursor)
 {
-	u64 due_ns;
+	struct awaited awaited;
 
-	switch (cursor_readiness(ring, cursor, &due_ns)) {
-	case NOTHING:
-		return false;
-	case NOT_YET:
-		hrtimer_start(&cursor->alarm, ns_to_ktime(due_ns), HRTIMER_MODE_ABS);
-		return false;
-	default:
+	if (cursor_is_ready(ring, cursor, &awaited))
 		return true;
-	}
+	if (awaited.due_ns)
+		hrtimer_start(&cursor->alarm, ns_to_ktime(awaited.due_ns), HRTIMER_MODE_ABS);
+	return false;
 }
 
 int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct watermark watermark)
