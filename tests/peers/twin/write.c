@@ -41,7 +41,6 @@ static int may_write(const struct ring *ring)
 struct room {
 	struct ring *ring;
 	u64 bytes;
-	bool urged;
 };
 
 /*
@@ -61,12 +60,16 @@ static bool has_room(void *of)
 	struct room *room = of;
 	struct ring *ring = room->ring;
 
-	/* Readers that wait for more look again, and see a writer that cannot bring it. */
-	if (!room->urged) {
-		room->urged = true;
-		if (ring->full == RINGDEV_BLOCK && wants_every_edge(&ring->readers))
-			ring_tell_everybody(ring, &ring->readers);
-	}
+	if (is_settled(room))
+		return true;
+	if (ring->full != RINGDEV_BLOCK || !wants_every_edge(&ring->readers))
+		return false;
+	/*
+	 * Readers that wait for more look again, and see a writer that cannot bring it. Each time:
+	 * to those who looked after it was woken, and before it was in the queue again, nobody
+	 * waited.
+	 */
+	ring_tell_everybody(ring, &ring->readers);
 	return is_settled(room);
 }
 
