@@ -62,7 +62,7 @@ static noinline ssize_t write_slowly(struct file *file, const char __user *buffe
 	struct iov_iter from;
 
 	iov_iter_ubuf(&from, ITER_SOURCE, (char __user *)buffer, len);
-	return ring_write(endpoint->ring, &from, is_nowait(file));
+	return ring_write(endpoint->ring, &from, is_nowait(file), false);
 }
 
 /*
@@ -146,7 +146,8 @@ static ssize_t endpoint_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct endpoint *endpoint = iocb->ki_filp->private_data;
 
 	return ring_write(endpoint->ring, from,
-			  iocb->ki_flags & IOCB_NOWAIT || is_nowait(iocb->ki_filp));
+			  iocb->ki_flags & IOCB_NOWAIT || is_nowait(iocb->ki_filp),
+			  iocb->ki_flags & IOCB_NOSIGNAL);
 }
 
 /* Whether something was lost here that nobody has been told of, noticed or not. */

@@ -462,7 +462,7 @@ void mirror_free(void *data);
 
 ssize_t ring_read(struct ring *ring, struct cursor *cursor, struct iov_iter *to, bool headers,
 		  bool nowait);
-ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait);
+ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait, bool nosignal);
 bool ring_is_refused(const struct ring *ring);
 
 /* watermark.c: when a reader is woken. */

@@ -269,7 +269,7 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
  * Writes all, or as much as fits if it may not wait; a record goes in whole or not. What was
  * written is the answer if it is anything, else what has kept it from being.
  */
-ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait)
+ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait, bool nosignal)
 {
 	size_t written = 0;
 	int err;
@@ -281,7 +281,7 @@ ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait)
 	if (ring->full == RINGDEV_BLOCK)
 		pass_on_to_writer(ring);
 	/* Also if some of it was written, as with a pipe. */
-	if (err == -EPIPE)
+	if (err == -EPIPE && !nosignal)
 		send_sig(SIGPIPE, current, 0);
 	return written ?: err;
 }
