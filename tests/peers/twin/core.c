@@ -103,6 +103,7 @@ void cursor_seek(struct ring *ring, struct cursor *cursor, struct place to, stru
 	cursor->skipped += to.position - *cursor->mark;
 	cursor->head_seen = load_head(ring);
 	release_mark(cursor->mark, to.position);
+	cursor_restart(cursor);
 }
 
 /* What has been read and lost, if the oldest data are there. */

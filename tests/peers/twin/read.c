@@ -47,13 +47,6 @@ static int lapped(size_t *piece)
 	return 0;
 }
 
-/* Something was read: what is left, if anything, begins to wait anew. */
-static void restart(struct cursor *cursor)
-{
-	if (cursor->gauged)
-		WRITE_ONCE(cursor->since_ns, 0);
-}
-
 struct wait {
 	struct ring *ring;
 	struct cursor *cursor;
@@ -178,7 +171,7 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 			continue;
 		}
 		release_mark(cursor->mark, position + copied);
-		restart(cursor);
+		cursor_restart(cursor);
 		mutex_unlock(&cursor->lock);
 		ring_released(ring, position);
 		*read += copied;
@@ -340,7 +333,7 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 			continue;
 		}
 		release_run(cursor, &run, headers);
-		restart(cursor);
+		cursor_restart(cursor);
 		mutex_unlock(&cursor->lock);
 		ring_released(ring, run.position);
 		*read = len;

@@ -240,6 +240,7 @@ void ring_clear(struct ring *ring)
 		if (ring->cursor_is_tail)
 			before = ring->tail;
 		cursor_lose_up_to(ring, cursor, newest);
+		cursor_restart(cursor);
 		mutex_unlock(&cursor->lock);
 		moved = true;
 	}

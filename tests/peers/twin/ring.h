@@ -368,6 +368,13 @@ static inline const char *cursor_at(const struct cursor *cursor, u64 position)
 	return cursor->data + (position & cursor->mask);
 }
 
+/* It was moved on or elsewhere: what is unread there, if anything, begins to wait anew. */
+static inline void cursor_restart(struct cursor *cursor)
+{
+	if (cursor->gauged)
+		WRITE_ONCE(cursor->since_ns, 0);
+}
+
 void cursor_raise_high_water(struct cursor *cursor, u64 unread);
 
 /* Looks how far the writers have come, and returns what is unread at the position. */

@@ -31,6 +31,10 @@ bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *a
 	u64 bytes, since, now;
 
 	if (!unread) {
+		since = READ_ONCE(cursor->since_ns);
+		/* Of data that are gone. Who has seen the next ones come by now has set it anew. */
+		if (since && !ring_unread(ring, cursor->mark))
+			cmpxchg_relaxed(&cursor->since_ns, since, 0);
 		*awaited = (struct awaited) { .head = mark + 1 };
 		return false;
 	}
