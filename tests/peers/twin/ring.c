@@ -295,6 +295,7 @@ int ring_resize(struct ring *ring, u64 capacity)
 {
 	struct producer *producer = &ring->producer;
 	struct cursor *cursor;
+	bool gauged = false;
 	u64 tail, len;
 	char *data;
 	int err = 0;
@@ -329,6 +330,8 @@ int ring_resize(struct ring *ring, u64 capacity)
 	list_for_each_entry(cursor, &ring->cursors, link) {
 		mutex_lock(&cursor->lock);
 		cursor_take_data(ring, cursor);
+		/* Who sets a watermark later has everybody look. */
+		gauged |= cursor->gauged;
 		mutex_unlock(&cursor->lock);
 	}
 	mutex_unlock(&ring->list_lock);
@@ -336,8 +339,10 @@ int ring_resize(struct ring *ring, u64 capacity)
 	/* Nobody is in it any more: a cursor that is in no list was parted, and is not read at. */
 	if (!mistake(memory_after_it_was_freed))
 		mirror_free(data);
-	/* There may be room now. */
+	/* There may be room now, and of what is unread less may be enough. */
 	ring_tell_everybody(ring, &ring->writers);
+	if (gauged)
+		ring_tell_everybody(ring, &ring->readers);
 	return 0;
 }
 

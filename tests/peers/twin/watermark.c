@@ -41,6 +41,10 @@ bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *a
 	bytes = READ_ONCE(cursor->watermark.bytes);
 	if (unread >= bytes)
 		return true;
+	/* The ring may have been shrunk since, and half of it is always enough. */
+	bytes = min(bytes, ring_capacity(ring) / 2);
+	if (unread >= bytes)
+		return true;
 	now = ktime_get_ns();
 	since = READ_ONCE(cursor->since_ns);
 	if (!since) {
