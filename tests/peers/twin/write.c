@@ -147,7 +147,8 @@ static int write_stream(struct ring *ring, struct iov_iter *from, bool nowait, s
 			continue;
 		}
 		copied = copy_nofault(producer_at(producer, ring->head), room, from);
-		if (copied < room && whole) {
+		/* What is short and fits whole is not taken apart for a page that is not there. */
+		if (copied < room && room == left && left <= ATOMIC_WRITE) {
 			iov_iter_revert(from, copied);
 			copied = 0;
 		}
