@@ -372,7 +372,8 @@ impl Awaited {
 }
 
 /// What was copied, up to `piece` bytes, has been overwritten meanwhile. Answers how much to try
-/// next: the less it is, the less often that happens. A signal ends it.
+/// next: the less it is, the less often that happens; and no more than it was, as no more of the
+/// destination may be present. A signal ends it.
 ///
 /// `EAGAIN` does not, also for who may not wait: there is something, and whoever waits for an edge
 /// then, which is the next write, may wait for ever.
@@ -380,7 +381,7 @@ fn lapped(piece: usize) -> Result<usize> {
     if current!().signal_pending() {
         return Err(ERESTARTSYS);
     }
-    Ok((piece / 2).max(LAPPED_MIN))
+    Ok((piece / 2).max(LAPPED_MIN).min(piece))
 }
 
 #[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
