@@ -622,10 +622,9 @@ impl Channel {
         drop(cursors);
         drop(producer);
         drop(before);
-        // There may be room now, or never enough; and half of the ring may be less than a
-        // watermark.
+        // There may be room now, or never enough; and what is unread may be half of the ring.
         self.tell_everybody(&self.writers);
-        self.tell_everybody(&self.readers);
+        self.urge_readers();
         Ok(())
     }
 
@@ -920,8 +919,8 @@ impl Channel {
                 && self.endpoints_writing.load(Acquire) == 0)
     }
 
-    /// A writer that is in the queue is about to wait, and cannot bring more: readers that wait for
-    /// more look again.
+    /// Readers that wait for more look again, if there are any: a writer that is in the queue is
+    /// about to wait, and cannot bring more, or the ring has become smaller.
     ///
     /// Both sides join their queue before they look into the other's. Here that is done under the
     /// other queue's lock: a reader that is not in it yet joins it later, and then sees the writer.
