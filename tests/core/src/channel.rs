@@ -253,23 +253,26 @@ impl Channel {
     }
 
     /// Changes the capacity, if what is in the ring fits the new one, or where writers overwrite,
-    /// what has not been read by all.
+    /// what has not been read by all; then, and only then, the rest is given up.
     pub(crate) fn resize(&self, capacity: Capacity) -> bool {
         let mut writing = self.producer.lock().unwrap();
-        if self.attributes.overwrites() {
-            let oldest = self.oldest(&writing);
-            let head = writing.core.newest().position;
+        let oldest = self.oldest(&writing);
+        let head = writing.core.newest().position;
+        let fits = |from: u64| head.wrapping_sub(from) <= capacity.as_u64();
+        if self.attributes.overwrites() && !fits(oldest.position) {
             let cursors = self.cursors.lock().unwrap();
             let unread = cursors.iter().map(|reader| {
                 let at = reader.cursor.lock().unwrap().core.position_from(oldest);
                 head.wrapping_sub(at)
             });
-            if let Some(most) = unread.max() {
-                let keep = head.wrapping_sub(most);
-                writing.core.give_up_before(&self.positions, keep);
+            let Some(keep) = unread.max().map(|most| head.wrapping_sub(most)) else {
+                return false;
+            };
+            if !fits(keep) {
+                return false;
             }
+            writing.core.give_up_before(&self.positions, keep);
         }
-        let head = writing.core.newest().position;
         let tail = self.positions.tail().load();
         let used = head.wrapping_sub(tail) as usize;
         if used > capacity.bytes() {

@@ -904,7 +904,11 @@ impl Model {
         let before = self.capacity.get();
         let cursors = self.cursors.borrow();
         let furthest = cursors.iter().map(|reader| self.from(reader)).min();
-        if let (Some(keep), true) = (furthest, self.attributes.overwrites()) {
+        let used = before.bytes() - self.free();
+        let overfull = self.attributes.overwrites() && used > capacity.bytes();
+        // Nothing is given up for a capacity that the rest does not fit either.
+        let keep = furthest.filter(|keep| self.head.get() - keep <= capacity.as_u64());
+        if let (Some(keep), true) = (keep, overfull) {
             let mut producer = self.producer.borrow_mut();
             producer.give_up_before(&self.positions, self.at(keep));
             self.tail.set(keep);
