@@ -18,7 +18,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo
 	@echo 'Variables:'
-	@sed -n 's/^#  \([A-Z_*]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^#  \([A-Z0-9_*]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
 
 modules: ## build ringdev.ko here, against KDIR (the default target)
 	@$(LAB) modules
@@ -96,8 +96,8 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 	@$(LAB) distclean
 
 # The lines from here on are printed by `make help`.
-#  LANE=plain|debug  run, test, debug: this lane alone; run, test: also up, rt, newest, stock
-#  ONLY=PATTERN      test, mistakes: only those whose name has PATTERN in it
+#  LANE=plain|debug  this lane alone; run, test and test-matrix have also up, rt, newest, stock
+#  ONLY=PATTERN      test, selftest, test-matrix, mistakes: only those with PATTERN in their name
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run: this command in the guest; make names its exit code
 #  NAME=foo          new: what the module is called
@@ -111,6 +111,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  KEY=FILE CERT=... sign: the key, and its certificate in DER
 #  KDIR=DIR          a built kernel tree, for the module and for booting
 #  KSRC=DIR          a kernel source tree, from which the lanes' kernels are built
+#  KSRC_SHA256=...   the checksum of kernel.org's tarball, to fetch that instead
 #  PREFIX=DIR        install, uninstall: for all but the module; /usr/local if not given
 #  DESTDIR=DIR       install, uninstall: put everything below DIR, and leave out depmod
 #  INSTALL_MOD_*=... install: as kbuild's modules_install has them
