@@ -109,7 +109,7 @@ static int follow(const struct source *source)
 		/* The next record is longer, and stays where it is until there is room for it. */
 		if (ioctl(source->fd, FIONREAD, &needed) < 0)
 			return complain("cannot ask for a record's length in", source->name);
-		/* By now another reader may have taken it: what is next needs less, or is nothing. */
+		/* By now another reader may have taken it: what is next needs less, if anything. */
 		if ((size_t)needed > buffer_size && grow_buffer(needed) < 0)
 			return complain("cannot read a long record from", source->name);
 		return 1;
