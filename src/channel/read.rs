@@ -4,7 +4,6 @@
 
 use super::{
     progress,
-    watermark::Readiness,
     AtOnce,
     Channel,
     Reader,
@@ -312,23 +311,6 @@ impl Channel {
         Ok(false)
     }
 
-    /// What one who waits at a cursor sleeps for. `None` if it is there.
-    fn awaited(&self, reader: &Reader) -> Option<Awaited> {
-        // Before what is unread: if the mark moves on meanwhile, this is too early, not too late.
-        let mark = self.mark(reader).load();
-        match self.readiness(reader) {
-            Readiness::Ready => None,
-            Readiness::Nothing => Some(Awaited {
-                head: mark.wrapping_add(1),
-                due: None,
-            }),
-            Readiness::NotBefore(due) => Some(Awaited {
-                head: mark.wrapping_add(self.enough(reader)),
-                due: Some(due),
-            }),
-        }
-    }
-
     /// Makes the next `bytes` bytes present, for the `faults`th time in a row, and answers how many
     /// of them can be written, if any.
     fn fault_in_destination(
@@ -351,23 +333,6 @@ impl Channel {
         if self.attributes.delivery == Delivery::Shared {
             ring::pass_on_to_reader(&self.positions, self.mark(reader), &*self.readers);
         }
-    }
-}
-
-/// What a reader sleeps for.
-#[derive(Clone, Copy)]
-struct Awaited {
-    /// The head has come this far.
-    head: u64,
-    /// Or it is this late, by `CLOCK_MONOTONIC` in nanoseconds.
-    due: Option<u64>,
-}
-
-impl Awaited {
-    /// Whether it may be there, by the head or by the time, while the other is not.
-    fn comes_before(self, other: Self) -> bool {
-        let due = |awaited: Self| awaited.due.unwrap_or(u64::MAX);
-        ring::is_beyond(other.head, self.head) || due(self) < due(other)
     }
 }
 

@@ -17,7 +17,10 @@ use super::{
     Side, //
 };
 use crate::{
-    ring::Waiters,
+    ring::{
+        self,
+        Waiters, //
+    },
     staging::clock, //
 };
 use kernel::{
@@ -62,15 +65,21 @@ pub(crate) struct Watermark {
     pub(crate) delay_ns: u64,
 }
 
-/// Whether it is time to wake a reader.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Readiness {
-    /// There is nothing.
-    Nothing,
-    /// There is something, but not enough until this time, unless more comes.
-    NotBefore(u64),
-    /// There is enough, or it has waited long enough.
-    Ready,
+/// What a reader waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Awaited {
+    /// The head has come this far.
+    pub(super) head: u64,
+    /// Or it is this late, by `CLOCK_MONOTONIC` in nanoseconds. `None` if there is nothing so far.
+    pub(super) due: Option<u64>,
+}
+
+impl Awaited {
+    /// Whether it may be there, by the head or by the time, while the other is not.
+    pub(super) fn comes_before(self, other: Self) -> bool {
+        let due = |awaited: Self| awaited.due.unwrap_or(u64::MAX);
+        ring::is_beyond(other.head, self.head) || due(self) < due(other)
+    }
 }
 
 /// The watermark of a cursor, and what is known of the data below it.
@@ -115,13 +124,17 @@ impl Gauge {
         }
     }
 
-    /// What `unread` bytes at `mark` mean, where it takes `enough` to be worth it.
-    fn readiness(&self, mark: u64, unread: u64, enough: u64) -> Readiness {
+    /// What is awaited where `unread` bytes are at `mark`, and it takes `enough` to be worth it.
+    /// `None` if it is there.
+    fn awaited(&self, mark: u64, unread: u64, enough: u64) -> Option<Awaited> {
         if unread == 0 {
-            return Readiness::Nothing;
+            return Some(Awaited {
+                head: mark.wrapping_add(1),
+                due: None,
+            });
         }
         if unread >= enough {
-            return Readiness::Ready;
+            return None;
         }
         let now = clock::monotonic_ns();
         // Before the time, which is stored before it: with this mark comes its time, or a later
@@ -135,11 +148,10 @@ impl Gauge {
             self.since_mark.store(mark, Release);
         }
         let due = since.saturating_add(self.delay_ns.load(Relaxed));
-        if now >= due {
-            Readiness::Ready
-        } else {
-            Readiness::NotBefore(due)
-        }
+        (now < due).then_some(Awaited {
+            head: mark.wrapping_add(enough),
+            due: Some(due),
+        })
     }
 
     /// What is there begins to wait anew, though the mark may be where it was.
@@ -213,35 +225,29 @@ impl Channel {
         Ok(())
     }
 
-    /// How many unread bytes are enough. A ring that was made smaller may not hold the watermark
-    /// that it was given.
-    pub(super) fn enough(&self, reader: &Reader) -> u64 {
-        let half = self.positions.capacity().as_u64() / 2;
-        reader.gauge.watermark().bytes.min(half)
-    }
-
-    /// Whether it is time to wake those who wait at a cursor.
-    pub(super) fn readiness(&self, reader: &Reader) -> Readiness {
+    /// What those who wait at a cursor wait for. `None` if it is there.
+    pub(super) fn awaited(&self, reader: &Reader) -> Option<Awaited> {
+        // Before what is unread: if the mark moves on meanwhile, this is too early, not too late.
         let mark = self.mark(reader).load();
         let unread = self.unread(reader) as u64;
-        let enough = self.enough(reader);
-        match reader.gauge.readiness(mark, unread, enough) {
-            // A writer that waits cannot bring more.
-            Readiness::NotBefore(_) if self.writers.has_sleepers() => Readiness::Ready,
-            readiness => readiness,
-        }
+        // A ring that was made smaller may not hold the watermark that it was given.
+        let half = self.positions.capacity().as_u64() / 2;
+        let enough = reader.gauge.watermark().bytes.min(half);
+        let awaited = reader.gauge.awaited(mark, unread, enough)?;
+        // A writer that waits cannot bring more than there is.
+        let is_all = awaited.due.is_some() && self.writers.has_sleepers();
+        (!is_all).then_some(awaited)
     }
 
     /// For somebody who polls and has joined the queue: whether it is ready. If it will be at a
     /// certain time, it is woken then.
     pub(super) fn is_ready_to_poll(&self, reader: &Reader) -> bool {
-        match self.readiness(reader) {
-            Readiness::Nothing => false,
-            Readiness::Ready => true,
-            Readiness::NotBefore(due_ns) => {
-                reader.gauge.look_again_at(due_ns);
-                false
-            }
+        let Some(awaited) = self.awaited(reader) else {
+            return true;
+        };
+        if let Some(due_ns) = awaited.due {
+            reader.gauge.look_again_at(due_ns);
         }
+        false
     }
 }
