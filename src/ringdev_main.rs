@@ -141,13 +141,11 @@ impl kernel::Module for Ringdev {
         let registry = Registry::new(region, limits)?;
         // A load that fails does not wait for those who have opened a node by then, and their
         // operations go with the module: what can fail, or takes long, comes before there is one.
-        let default_ring = match default_ring {
-            Some(capacity) => {
-                let (name, owner) = (default_name()?, root_only()?);
-                Some(registry.prepare(name, Attributes::STREAM, capacity, owner)?)
-            }
-            None => None,
-        };
+        let default_ring = default_ring
+            .map(|capacity| {
+                registry.prepare(default_name()?, Attributes::STREAM, capacity, root_only()?)
+            })
+            .transpose()?;
         let node = Options {
             name: c_str!("ring-control"),
             nodename: c_str!("ring/control"),

@@ -199,9 +199,6 @@ struct Private<T> {
     membership: Mutex<Membership>,
 }
 
-/// The `struct file_operations` of `T`.
-pub(super) struct Vtable<T>(PhantomData<T>);
-
 impl<T: FileOperations> Private<T> {
     /// Finds memory, charged to the caller's cgroup, and then opens.
     fn new(open: impl FnOnce() -> Result<T>) -> Result<Pin<KBox<Self>>> {
@@ -214,6 +211,9 @@ impl<T: FileOperations> Private<T> {
         private.map_err(|never: Infallible| match never {})
     }
 }
+
+/// The `struct file_operations` of `T`.
+pub(super) struct Vtable<T>(PhantomData<T>);
 
 impl<T: FileOperations> Vtable<T> {
     /// The table for a kind of devices, whose `open` finds the device and calls [`Self::open`].
