@@ -2,13 +2,13 @@
 """What it takes to boot a lane: tools, kernel, accelerator, and how long all may take."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import accel, debian, kernel, module, stock, toolchain
 from lab.boot import Limits
-from lab.errors import HostNotFit
+from lab.errors import HostNotFit, UsageError
 from lab.kernel import Kernel
 from lab.qemu import Machine
 from lab.toolchain import Toolchain
@@ -108,6 +108,15 @@ class Lane:
     def scaled(self, seconds: float) -> float:
         """Returns what these seconds under TCG are with this lane's accelerator."""
         return seconds * (KVM_FRACTION if self.accel == "kvm" else 1)
+
+
+def chosen(wanted: str, usual: Sequence[str], allowed: Sequence[str]) -> Sequence[str]:
+    """Returns the lane that LANE= asks for, which has to be allowed, or else the usual ones."""
+    if not wanted:
+        return usual
+    if wanted not in allowed:
+        raise UsageError(f"LANE={wanted}: there are {', '.join(allowed)}")
+    return [wanted]
 
 
 def prepare(name: str, want: Collection[str] = ()) -> Lane:

@@ -77,11 +77,9 @@ def record(folder: Path, rows: Sequence[Row], commit: str) -> None:
 
 def combinations() -> Sequence[tuple[str, str]]:
     """Returns the series and lanes that are meant."""
-    wanted = os.environ.get("LANE")
-    if wanted and wanted not in lane.ALL:
-        raise UsageError(f"LANE={wanted}: there are {', '.join(lane.ALL)}")
+    lanes = lane.chosen(os.environ.get("LANE", ""), lane.ALL, lane.ALL)
     series = [source.series().name] if os.environ.get("KERNEL") else list(source.SERIES)
-    return [(each, name) for each in series for name in lane.ALL if wanted in (None, "", name)]
+    return [(each, name) for each in series for name in lanes]
 
 
 def run(series: str, name: str, only: str) -> Row:

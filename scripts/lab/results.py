@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lab import ktap
+from lab.errors import UsageError
 from lab.ktap import Status
 
 # How much of what a failed test said is shown. All of it is in the logs.
@@ -49,6 +50,11 @@ class Results:
     def count(self, status: Status) -> int:
         """Returns how many tests came out so."""
         return sum(result.status is status for _, result in self.tests)
+
+    def refuse_none(self, only: str) -> None:
+        """Refuses a run without any test: what ONLY= asks for matches nothing."""
+        if not self.tests:
+            raise UsageError(f"there is no test whose name has '{only}' in it")
 
     def close(self) -> None:
         """Prints the last line of the run."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import lane, module, paths, pytools, suite, toolchain
-from lab.errors import Exit, UsageError
+from lab.errors import Exit
 from lab.ktap import Result, Status
 from lab.lane import Lane
 from lab.results import Results, matches
@@ -205,17 +205,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--lane", default=os.environ.get("LANE", ""))
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
     options = parser.parse_args(argv)
-    if options.lane and options.lane not in lane.NAMES:
-        raise UsageError(f"LANE={options.lane}: there are {', '.join(lane.NAMES)}")
+    lanes = lane.chosen(options.lane, lane.NAMES, lane.NAMES)
     results = Results()
     name, found = pytools.tests(toolchain.find(want={"lab-tests"}), options.only)
     if found:
         results.add(name, found)
-    for lane_name in [options.lane] if options.lane else lane.NAMES:
+    for lane_name in lanes:
         if chosen := cases(lane_name, options.only):
             results.add(f"selftest ({lane_name})", run(lane.prepare(lane_name), chosen))
-    if not results.tests:
-        raise UsageError(f"there is no test whose name has '{options.only}' in it")
+    results.refuse_none(options.only)
     results.close()
     return Exit.TESTS_FAILED if results.count(Status.FAILED) else Exit.PASSED
 

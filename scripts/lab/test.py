@@ -32,7 +32,7 @@ from lab import (
     toolchain,
     variables,
 )
-from lab.errors import Exit, UsageError
+from lab.errors import Exit
 from lab.ktap import Result, Status
 from lab.lane import Lane
 from lab.report import say
@@ -84,8 +84,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
     parser.add_argument("--twin", action="store_true", default=variables.is_on("TWIN"))
     options = parser.parse_args(argv)
-    if options.lane not in ("", *lane.ALL):
-        raise UsageError(f"LANE={options.lane}: there are {', '.join(lane.ALL)}")
+    lanes = lane.chosen(options.lane, lane.NAMES, lane.ALL)
 
     log = logs.new("test")
     run = TestRun(options.only, twin=options.twin)
@@ -93,13 +92,12 @@ def main(argv: list[str]) -> int:
         # LANE= asks for that lane's guests.
         if not options.lane and not options.twin:
             run.on_host()
-        for name in [options.lane] if options.lane else lane.NAMES:
+        for name in lanes:
             # What must come out red belongs to the debug lane's run, whichever kernel it boots.
             run.in_lane(name, reds=options.lane in ("", "debug") and not options.twin)
     finally:
         run.results.write_junit(log / "junit.xml")
-    if not run.results.tests:
-        raise UsageError(f"there is no test whose name has '{options.only}' in it")
+    run.results.refuse_none(options.only)
     say(f"results: {log}/junit.xml")
     run.results.close()
     return run.code()
