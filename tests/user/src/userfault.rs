@@ -290,13 +290,18 @@ fn stalled_atomic_write_stays_in_one_piece() {
     let span = slow.pages.span(PAGE - 100, 300);
     slow.provide(0, &[b's'; PAGE]);
     let writer = Task::spawn(move || ring.write_from(span));
-    assert_eq!(slow.await_fault(), 1);
-    for _ in 0..10 {
-        ring.put(b"other");
-    }
-    slow.provide(1, &[b's'; PAGE]);
+    others_write_at_a_fault(&slow, 1, ring);
     assert_eq!(writer.finish(), Ok(300));
     assert_in_one_piece(&ring.drain(), "blocking");
+}
+
+/// Awaits that somebody misses this page, has others write 50 bytes, and provides it, full of s.
+fn others_write_at_a_fault(slow: &SlowPages, page: usize, other: Endpoint) {
+    assert_eq!(slow.await_fault(), page);
+    for _ in 0..10 {
+        other.put(b"other");
+    }
+    slow.provide(page, &[b's'; PAGE]);
 }
 
 /// Fails unless 300 times s are in one piece, among the 50 bytes of others.
@@ -319,11 +324,7 @@ fn stalled_atomic_write_stays_in_one_piece_of_whatever_kind() {
             let span = slow.pages.span(PAGE - 100, 300);
             slow.provide(0, &[b's'; PAGE]);
             let task = Task::spawn(move || writer.write_from(span));
-            assert_eq!(slow.await_fault(), 1);
-            for _ in 0..10 {
-                other.put(b"other");
-            }
-            slow.provide(1, &[b's'; PAGE]);
+            others_write_at_a_fault(&slow, 1, other);
             assert_eq!(task.finish(), Ok(300), "{case}");
             assert_in_one_piece(&reader.drain(), &case);
         }
@@ -342,11 +343,7 @@ fn stalled_rest_of_a_write_stays_in_one_piece() {
     }
     let task = Task::asleep_in(Call::WRITE, move || writer.write_from(span));
     assert_eq!(reader.take_exactly(PAGE), vec![b's'; PAGE]);
-    assert_eq!(slow.await_fault(), 2);
-    for _ in 0..10 {
-        other.put(b"other");
-    }
-    slow.provide(2, &[b's'; PAGE]);
+    others_write_at_a_fault(&slow, 2, other);
     assert_eq!(task.finish(), Ok(PAGE + 300));
     assert_in_one_piece(&reader.drain(), "the rest");
 }
