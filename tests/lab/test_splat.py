@@ -93,6 +93,18 @@ FIELDS = """\
 [    9.628016] error code is -12
 """
 
+# What 7.2.12 says, later, of such an event.
+TWICE = """\
+[    9.714355] ------------[ cut here ]------------
+[    9.714573] WARNING: kernel/trace/trace_events.c:1302 at event_file_put+0xbb/0xf0, CPU#1: tests/81
+[    9.715760] Modules linked in: ringdev(O-) [last unloaded: ringdev(O)]
+[    9.716494] CPU: 1 UID: 0 PID: 81 Comm: tests Tainted: G        W  O        7.2.12 #1 PREEMPT
+[    9.717501] RIP: 0010:event_file_put+0xbb/0xf0
+[    9.721837] Call Trace:
+[    9.726444]  </TASK>
+[    9.727691] ---[ end trace 0000000000000000 ]---
+"""
+
 
 def topics(log: str) -> list[str]:
     return [splat.topic for splat in scan(log)]
@@ -214,6 +226,16 @@ def test_allocations_that_fail_on_purpose_are_excused() -> None:
     reports = everything(on_purpose(FIELDS + ALLOCATION))
     assert [report.taints for report in reports] == [True, False]
     assert topics(on_purpose(FIELDS + WARN)) == ["warning"]
+
+
+def test_a_mistake_of_one_kernel_is_excused_in_that_kernel_alone() -> None:
+    assert topics(TWICE) == ["warning"]
+    assert topics(on_purpose(TWICE)) == []
+    assert [report.taints for report in everything(on_purpose(TWICE))] == [True]
+    assert topics(on_purpose(TWICE.replace("7.2.12", "7.3.4"))) == ["warning"]
+    assert topics(on_purpose(TWICE.replace("event_file_put", "event_file_get"))) == ["warning"]
+    (cut,) = TWICE.splitlines(keepends=True)[1:2]
+    assert topics(on_purpose(cut)) == ["warning"]
 
 
 def test_nothing_else_is_excused_meanwhile() -> None:
