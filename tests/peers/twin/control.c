@@ -4,6 +4,7 @@
  * can do all of it, else it can only be asked which rings there are.
  */
 #include <linux/ctype.h>
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -59,6 +60,7 @@ static int create(const void __user *argument)
 {
 	struct ringdev_create create;
 	int err = take(&create, sizeof(create), argument);
+	struct ring *ring;
 
 	if (err)
 		return err;
@@ -67,7 +69,8 @@ static int create(const void __user *argument)
 	    create.delivery > RINGDEV_BROADCAST || create.mode & ~0777 ||
 	    !is_capacity(create.capacity, limits.max_capacity))
 		return -EINVAL;
-	return registry_create(&create);
+	ring = registry_prepare(&create);
+	return IS_ERR(ring) ? PTR_ERR(ring) : registry_add(ring);
 }
 
 static int take_name(struct ringdev_name *asked, const void __user *argument)

@@ -153,9 +153,11 @@ static ssize_t endpoint_write_iter(struct kiocb *iocb, struct iov_iter *from)
 /* Whether something was lost here that nobody has been told of, noticed or not. */
 static bool has_missed(struct ring *ring, struct cursor *cursor)
 {
+	/* First, as the tail does not pass a mark that nobody overwrites. */
+	u64 tail = load_mark(&ring->tail);
+
 	/* In this order: it is noted before the mark moves over it. */
-	return is_beyond(READ_ONCE(ring->tail), load_mark(cursor->mark)) ||
-	       READ_ONCE(cursor->missed);
+	return is_beyond(tail, load_mark(cursor->mark)) || READ_ONCE(cursor->missed);
 }
 
 static __poll_t readable(struct ring *ring, struct cursor *cursor)

@@ -9,6 +9,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/err.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
@@ -75,6 +76,7 @@ static int __init twin_init(void)
 		.mode = 0600,
 		.name = "0",
 	};
+	struct ring *ring = NULL;
 	int err;
 
 	err = check_parameters();
@@ -86,13 +88,23 @@ static int __init twin_init(void)
 	err = registry_init();
 	if (err)
 		return err;
-	err = misc_register(&control);
-	if (err)
-		goto exit_registry;
+	/* Before the first node: what can be opened keeps nobody from unloading after a failure. */
 	if (default_ring) {
 		pipe.capacity = capacity;
-		/* Last: once a ring can be opened, the load must not fail. */
-		err = registry_create(&pipe);
+		ring = registry_prepare(&pipe);
+		if (IS_ERR(ring)) {
+			err = PTR_ERR(ring);
+			goto exit_registry;
+		}
+	}
+	err = misc_register(&control);
+	if (err) {
+		if (ring)
+			ring_put(ring);
+		goto exit_registry;
+	}
+	if (ring) {
+		err = registry_add(ring);
 		if (err)
 			goto deregister;
 	}

@@ -11,6 +11,7 @@
 #include <linux/cdev.h>
 #include <linux/cred.h>
 #include <linux/device.h>
+#include <linux/err.h>
 #include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/log2.h>
@@ -150,24 +151,27 @@ static struct ring *find(const char *name)
 	return NULL;
 }
 
-/* Makes a ring and its node. All but user and group has been looked at. */
-int registry_create(const struct ringdev_create *create)
+/*
+ * The first half of making a ring, of which nobody sees anything: all that can take long, and all
+ * that can fail but for want of a few KiB. All but user and group has been looked at.
+ */
+struct ring *registry_prepare(const struct ringdev_create *create)
 {
 	kuid_t uid = make_kuid(current_user_ns(), create->uid);
 	kgid_t gid = make_kgid(current_user_ns(), create->gid);
 	struct ring *ring;
-	int minor, err;
+	int err;
 
 	if (!uid_valid(uid) || !gid_valid(gid))
-		return -EINVAL;
+		return ERR_PTR(-EINVAL);
 	mutex_lock(&rings_lock);
 	err = find(create->name) ? -EEXIST : 0;
 	mutex_unlock(&rings_lock);
 	if (err)
-		return err;
+		return ERR_PTR(err);
 	ring = kzalloc_obj(*ring, GFP_KERNEL_ACCOUNT);
 	if (!ring)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 
 	device_initialize(&ring->dev);
 	/* From here on putting the device frees the ring. It has no power to manage. */
@@ -186,13 +190,22 @@ int registry_create(const struct ringdev_create *create)
 		err = ring_init(ring, create);
 	if (!err)
 		err = dev_set_name(&ring->dev, "%s", ring->name);
-	if (err)
-		goto put;
+	if (err) {
+		ring_put(ring);
+		return ERR_PTR(err);
+	}
+	return ring;
+}
+
+/* The second half: makes the node. The ring is put if that fails. */
+int registry_add(struct ring *ring)
+{
+	int minor, err;
 
 	mutex_lock(&rings_lock);
 	/* Again: another ring may have been made meanwhile. */
 	err = -EEXIST;
-	if (find(create->name))
+	if (find(ring->name))
 		goto unlock;
 	minor = ida_alloc_max(&minors, limits.max_rings - 1, GFP_KERNEL);
 	err = minor;
@@ -214,7 +227,6 @@ free_minor:
 	ida_free(&minors, minor);
 unlock:
 	mutex_unlock(&rings_lock);
-put:
 	ring_put(ring);
 	return err;
 }

@@ -56,7 +56,8 @@ extern const struct file_operations endpoint_fops;
 /* registry.c */
 int registry_init(void);
 void registry_exit(void);
-int registry_create(const struct ringdev_create *create);
+struct ring *registry_prepare(const struct ringdev_create *create);
+int registry_add(struct ring *ring);
 int registry_destroy(const char *name);
 int registry_resize(const char *name, u64 capacity);
 struct ring *registry_find(const char *name);
