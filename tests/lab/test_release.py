@@ -40,6 +40,30 @@ def test_the_changes_of_one_version() -> None:
     assert release.changes((paths.ROOT / "CHANGELOG.md").read_text(), release.version())
 
 
+def test_a_release_has_what_is_committed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, folder = tmp_path / "tree", tmp_path / "folder"
+    (tree / "in").mkdir(parents=True)
+    folder.mkdir()
+    monkeypatch.setattr(paths, "ROOT", tree)
+    (tree / "in/run").write_text("#!/bin/sh\n")
+    (tree / "in/run").chmod(0o755)
+    (tree / "link").symlink_to("in/run")
+    (tree / ".gitignore").write_text("ignored\n")
+    identity = ("-c", "user.name=A Name", "-c", "user.email=name@example.org")
+    for command in (("init", "--quiet"), ("add", "."), (*identity, "commit", "-qm", "all")):
+        subprocess.run(["git", *command], cwd=tree, check=True)
+    (tree / "in/run").write_text("changed since\n")
+    (tree / "ignored").touch()
+
+    release.unpack("HEAD", folder)
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert names == {".gitignore", "in", "in/run", "link"}
+    assert (folder / "link").read_text() == "#!/bin/sh\n"
+    assert (folder / "in/run").stat().st_mode & 0o100
+
+
 def test_an_archive_tells_of_nothing_but_its_files(tmp_path: Path) -> None:
     (tmp_path / "tree/folder").mkdir(parents=True)
     (tmp_path / "tree/folder/run").write_text("#!/bin/sh\n")
