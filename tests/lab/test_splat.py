@@ -96,9 +96,9 @@ FIELDS = """\
 # What 7.2.12 says, later, of such an event.
 TWICE = """\
 [    9.714355] ------------[ cut here ]------------
-[    9.714573] WARNING: kernel/trace/trace_events.c:1302 at event_file_put+0xbb/0xf0, CPU#1: tests/81
+[    9.714573] WARNING: kernel/trace/trace_events.c:1302 at event_file_put+0xbb/0xf0, CPU#1: s/81
 [    9.715760] Modules linked in: ringdev(O-) [last unloaded: ringdev(O)]
-[    9.716494] CPU: 1 UID: 0 PID: 81 Comm: tests Tainted: G        W  O        7.2.12 #1 PREEMPT
+[    9.716494] CPU: 1 UID: 0 PID: 81 Comm: s Tainted: G        W  O        7.2.12 #1 PREEMPT
 [    9.717501] RIP: 0010:event_file_put+0xbb/0xf0
 [    9.721837] Call Trace:
 [    9.726444]  </TASK>
