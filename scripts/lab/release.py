@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lab import crates, paths, sbom, toolchain
-from lab.errors import Exit, LabError
+from lab.errors import Exit, HostNotFit, LabError
 from lab.toolchain import Toolchain
 
 # Where else the version stands, and how: kbuild, DKMS and Debian's tools cannot read Cargo.toml.
@@ -62,7 +62,9 @@ def unpack(commit: str, folder: Path) -> None:
     """Puts the files of a commit into a folder."""
     archive = _git("-c", "core.autocrlf=false", "archive", "--format=tar", commit)
     # tarfile warns if it is not given a filter, and has none in Python 3.11.2, that of Debian 12.
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+    command = ["tar", "-x", "-C", str(folder)]
+    if subprocess.run(command, input=archive, check=False).returncode:
+        raise HostNotFit(f"{commit} could not be unpacked; is the disk full?")
 
 
 def make(folder: Path, tc: Toolchain) -> None:

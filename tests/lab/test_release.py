@@ -12,7 +12,7 @@ import pytest
 
 from lab import crates, paths, release, sbom
 from lab.crates import Crate
-from lab.errors import LabError
+from lab.errors import HostNotFit, LabError
 
 TIME = 1_700_000_000
 
@@ -62,6 +62,8 @@ def test_a_release_has_what_is_committed_and_nothing_else(
     assert names == {".gitignore", "in", "in/run", "link"}
     assert (folder / "link").read_text() == "#!/bin/sh\n"
     assert (folder / "in/run").stat().st_mode & 0o100
+    with pytest.raises(HostNotFit, match="is the disk full"):
+        release.unpack("HEAD", tmp_path / "where there is no room")
 
 
 def test_an_archive_tells_of_nothing_but_its_files(tmp_path: Path) -> None:
