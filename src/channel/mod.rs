@@ -815,22 +815,21 @@ impl Channel {
         if self.is_refused() {
             return Events::WRITABLE | Events::ERROR;
         }
-        let least = match self.attributes.framing {
-            Framing::Stream => 1,
-            // The longest record, so that whoever is told can write any.
-            Framing::Record => self.max_needed(),
-        };
-        if self.attributes.overwrites() || self.positions.room() >= least {
+        if self.attributes.overwrites() || self.has_room(self.max_needed()) {
             Events::WRITABLE
         } else {
             Events::NONE
         }
     }
 
-    /// The most that has to be free for a write to go on.
+    /// Whether `bytes` bytes are free: the one answer for a writer that sleeps and for a poller.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.positions.room() >= bytes
+    }
+
+    /// Returns how many bytes must be free before any write goes on.
     fn max_needed(&self) -> usize {
-        let capacity = self.positions.capacity();
-        capacity.max_needed(self.attributes.framing)
+        self.attributes.max_needed(self.positions.capacity())
     }
 
     /// Those who wait for something to read.

@@ -14,8 +14,7 @@ use crate::{
         self,
         Capacity,
         Framing,
-        Full,
-        Header, //
+        Full, //
     },
     staging::{
         clock,
@@ -121,16 +120,13 @@ impl Channel {
     ) -> Result {
         let overwrites = self.attributes.overwrites();
         let mut end = from.remaining();
-        // A short write stays one piece, unless its writer prefers a part of it to waiting.
-        let whole = waiting == Waiting::Allowed
-            && self.attributes.full == Full::Block
-            && end <= Capacity::ATOMIC_WRITE;
+        let may_wait = waiting == Waiting::Allowed;
         let mut faults = 0;
 
         while *written < end {
             let left = end - *written;
             let mut most = left.min(COPY_MAX);
-            let least = if whole { left } else { 1 };
+            let least = self.attributes.needed(end, may_wait).min(left);
             if overwrites {
                 // Nothing is given up for what cannot be read.
                 most = from.fault_in(most);
@@ -203,8 +199,7 @@ impl Channel {
         if length == 0 {
             return Ok(());
         }
-        // CAST: Far less than what `usize` counts.
-        let stored = Header::stored(length) as usize;
+        let stored = self.attributes.needed(len, waiting == Waiting::Allowed);
         let overwrites = self.attributes.overwrites();
         let mut faults = 0;
 
@@ -288,7 +283,7 @@ impl Channel {
             return Err(EAGAIN);
         }
         self.writers.sleep_until(bytes as u64, None, || {
-            let ready = self.positions.room() >= bytes
+            let ready = self.has_room(bytes)
                 || self.is_refused()
                 // The ring was made smaller meanwhile.
                 || bytes > self.max_needed();

@@ -5,6 +5,11 @@
 //! The three choices and the flag do not depend on each other: each of their 24 combinations is a
 //! ring that makes sense, and works.
 
+use super::{
+    Capacity,
+    Header, //
+};
+
 /// What a ring keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -64,6 +69,45 @@ impl Attributes {
     pub(crate) fn cursor_is_tail(self) -> bool {
         self.delivery == Delivery::Shared && !self.overwrites()
     }
+
+    /// Returns how many bytes must be free before a write of `len` bytes goes on.
+    ///
+    /// A writer that may wait writes up to `PIPE_BUF` bytes of a stream in one piece. Any other
+    /// write to a stream takes what fits. A record goes in whole; `len` is at most
+    /// [`Capacity::max_record`].
+    #[inline]
+    pub(crate) fn needed(self, len: usize, may_wait: bool) -> usize {
+        let in_one_piece = may_wait && self.full == Full::Block && len <= Capacity::ATOMIC_WRITE;
+        match self.framing {
+            Framing::Stream if in_one_piece => len,
+            Framing::Stream => 1,
+            // CAST: At most a quarter of the largest capacity, and a header.
+            Framing::Record => Header::stored(len as u32) as usize,
+        }
+    }
+
+    /// Returns how many bytes must be free before any write goes on, whatever its length.
+    ///
+    /// This is what `POLLOUT` means where nothing is overwritten, and the most that a writer waits
+    /// for.
+    #[inline]
+    pub(crate) fn max_needed(self, capacity: Capacity) -> usize {
+        let longest = match self.framing {
+            Framing::Stream => Capacity::ATOMIC_WRITE,
+            Framing::Record => capacity.max_record(),
+        };
+        self.needed(longest, true)
+    }
+
+    /// Returns how many bytes must be free before a reader wakes a writer that sleeps.
+    ///
+    /// It is a quarter of the ring, so that a writer that outruns its reader is woken once for many
+    /// reads. It is never less than [`Attributes::max_needed`]: otherwise a writer that needs more
+    /// could wait for ever while others take what becomes free.
+    #[inline]
+    pub(crate) fn writer_watermark(self, capacity: Capacity) -> usize {
+        (capacity.bytes() / 4).max(self.max_needed(capacity))
+    }
 }
 
 #[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]
@@ -73,6 +117,8 @@ impl Attributes {
 )]
 mod tests {
     use super::*;
+
+    const PAGE_SIZE: u64 = 4096;
 
     fn attributes(full: Full, delivery: Delivery) -> Attributes {
         Attributes {
@@ -99,5 +145,84 @@ mod tests {
         assert!(!attributes(Full::Block, Delivery::Broadcast).cursor_is_tail());
         assert!(!attributes(Full::Drop, Delivery::Broadcast).cursor_is_tail());
         assert!(!attributes(Full::Overwrite, Delivery::Broadcast).cursor_is_tail());
+    }
+
+    fn framed(framing: Framing, full: Full) -> Attributes {
+        Attributes {
+            framing,
+            ..attributes(full, Delivery::Shared)
+        }
+    }
+
+    #[test]
+    fn short_write_that_may_wait_needs_all_its_room() {
+        let pipe = framed(Framing::Stream, Full::Block);
+        for len in [1, 2, Capacity::ATOMIC_WRITE] {
+            assert_eq!(pipe.needed(len, true), len);
+            assert_eq!(pipe.needed(len, false), 1);
+            assert_eq!(framed(Framing::Stream, Full::Drop).needed(len, true), 1);
+        }
+        assert_eq!(pipe.needed(Capacity::ATOMIC_WRITE + 1, true), 1);
+    }
+
+    #[test]
+    fn record_needs_its_header_and_padding() {
+        for full in [Full::Block, Full::Drop] {
+            for may_wait in [false, true] {
+                let records = framed(Framing::Record, full);
+                assert_eq!(records.needed(1, may_wait), Header::SIZE + Header::ALIGN);
+                assert_eq!(records.needed(8, may_wait), Header::SIZE + 8);
+            }
+        }
+    }
+
+    #[test]
+    fn no_write_needs_more_than_the_most() -> Result<(), ()> {
+        for framing in [Framing::Stream, Framing::Record] {
+            for full in [Full::Block, Full::Drop] {
+                let attributes = framed(framing, full);
+                let capacity = Capacity::new(16 << 10, PAGE_SIZE).ok_or(())?;
+                let most = attributes.max_needed(capacity);
+                let longest = match framing {
+                    Framing::Stream => capacity.bytes(),
+                    Framing::Record => capacity.max_record(),
+                };
+                let mut reached = false;
+                for len in 1..=longest {
+                    let needed = attributes.needed(len, true);
+                    assert!(needed <= most);
+                    reached |= needed == most;
+                }
+                assert!(reached);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn watermark_is_a_quarter_but_fits_an_atomic_write() -> Result<(), ()> {
+        for (bytes, watermark) in [
+            (4096, 4096),
+            (8192, 4096),
+            (16 << 10, 4096),
+            (32 << 10, 8192),
+            (1 << 30, 256 << 20),
+        ] {
+            let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
+            assert_eq!(Attributes::STREAM.writer_watermark(capacity), watermark);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn watermark_fits_the_longest_record() -> Result<(), ()> {
+        for bytes in [4096, 8192, 1 << 30] {
+            let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
+            let longest = capacity.max_record() + Header::SIZE;
+            let records = framed(Framing::Record, Full::Block);
+            assert_eq!(records.max_needed(capacity), longest);
+            assert_eq!(records.writer_watermark(capacity), longest);
+        }
+        Ok(())
     }
 }

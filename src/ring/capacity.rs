@@ -2,11 +2,6 @@
 
 //! How large a ring may be.
 
-use super::{
-    Framing,
-    Header, //
-};
-
 /// The number of data bytes of a ring.
 ///
 /// # Invariants
@@ -65,26 +60,6 @@ impl Capacity {
     pub(crate) fn max_record(self) -> usize {
         self.bytes() / 4
     }
-
-    /// The most that has to be free for a write to go on.
-    #[inline]
-    pub(crate) fn max_needed(self, framing: Framing) -> usize {
-        match framing {
-            Framing::Stream => Self::ATOMIC_WRITE,
-            // CAST: At most a quarter of `MAX` and a header, either way.
-            Framing::Record => Header::stored(self.max_record() as u32) as usize,
-        }
-    }
-
-    /// How much must be free before a reader wakes a writer that sleeps.
-    ///
-    /// A quarter of the ring, so that a writer that outruns its reader is woken once for many
-    /// reads; and no less than any of them may need, or one that needs more could wait for ever,
-    /// while others fill what becomes free.
-    #[inline]
-    pub(crate) fn writer_watermark(self, framing: Framing) -> usize {
-        (self.bytes() / 4).max(self.max_needed(framing))
-    }
 }
 
 #[cfg(any(all(test, not(loom)), CONFIG_RINGDEV_KUNIT_TEST))]
@@ -122,28 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn watermark_is_a_quarter_but_fits_an_atomic_write() -> Result<(), ()> {
-        for (bytes, watermark) in [
-            (4096, 4096),
-            (8192, 4096),
-            (16 << 10, 4096),
-            (32 << 10, 8192),
-            (1 << 30, 256 << 20),
-        ] {
-            let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
-            assert_eq!(capacity.writer_watermark(Framing::Stream), watermark);
-        }
-        Ok(())
-    }
-
-    #[test]
     fn records_are_at_most_a_quarter() -> Result<(), ()> {
         for bytes in [4096, 8192, 1 << 30] {
             let capacity = Capacity::new(bytes, PAGE_SIZE).ok_or(())?;
             assert_eq!(capacity.max_record() as u64, bytes / 4);
-            let longest = capacity.max_record() + Header::SIZE;
-            assert_eq!(capacity.max_needed(Framing::Record), longest);
-            assert_eq!(capacity.writer_watermark(Framing::Record), longest);
             assert_eq!(capacity.as_u64(), bytes);
         }
         Ok(())

@@ -272,14 +272,12 @@ impl Positions {
         !is_beyond(head, self.tail.load())
     }
 
-    /// For the reader that just released: whether writers had filled the ring up to a capacity
-    /// beyond `tail`, the tail before it released, so that somebody may have found it full.
+    /// For the reader that just released: whether fewer than `bytes` bytes were free above `tail`,
+    /// the tail before it released, so that a poller may have found too little room.
     #[inline]
-    pub(super) fn was_full_at(&self, tail: u64) -> bool {
-        !is_beyond(
-            tail.wrapping_add(self.capacity().as_u64()),
-            self.head.load(),
-        )
+    pub(super) fn lacked_room_at(&self, tail: u64, bytes: usize) -> bool {
+        let limit = tail.wrapping_add(self.capacity().as_u64());
+        is_beyond(self.head.load().wrapping_add(bytes as u64), limit)
     }
 
     #[inline]

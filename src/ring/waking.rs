@@ -5,8 +5,9 @@
 //! Two kinds of threads wait on a side of a ring. A *sleeper* is inside read(2) or write(2). Where
 //! readers compete, and among writers always, one is woken at a time, and what it leaves it passes
 //! on; readers that each see everything are all woken. A *poller* has asked to be told when the
-//! side becomes ready; it is told at each edge, from empty to non-empty or from full to not full.
-//! Some want to be told of every hand-over; see [`Waiters::wants_every_edge`].
+//! side becomes ready; it is told at each edge: from empty to non-empty, or from too little room
+//! for some write to enough for any ([`Attributes::max_needed`]). Some want to be told of every
+//! hand-over; see [`Waiters::wants_every_edge`].
 //!
 //! Sleeping writers have a watermark: a reader wakes the first of them only when a good part of the
 //! ring is free. From then on they wake each other, for as long as there is room for one.
@@ -20,7 +21,6 @@ use super::{
     positions::{Mark, Positions, Released},
     producer::Published,
     Attributes,
-    Framing,
     Site, //
 };
 use crate::platform::full_barrier;
@@ -112,19 +112,17 @@ fn tell_writers(
     released: Released,
     writers: &impl Waiters,
 ) {
-    if writers.has_sleepers() {
-        let room = positions.room();
-        if room >= positions.capacity().writer_watermark(attributes.framing) {
-            writers.wake_sleepers(room as u64);
-        }
+    let capacity = positions.capacity();
+    let room = positions.room();
+    if writers.has_sleepers() && room >= attributes.writer_watermark(capacity) {
+        writers.wake_sleepers(room as u64);
     }
-    // A record ring is not writable at the first free byte, so its edge is not the one from full.
-    if writers.has_pollers()
-        && (attributes.framing == Framing::Record
-            || writers.wants_every_edge()
-            || positions.was_full_at(released.before))
-    {
-        writers.wake_pollers();
+    if writers.has_pollers() {
+        let needed = attributes.max_needed(capacity);
+        let is_edge = room >= needed && positions.lacked_room_at(released.before, needed);
+        if is_edge || writers.wants_every_edge() {
+            writers.wake_pollers();
+        }
     }
 }
 
@@ -158,8 +156,10 @@ mod tests {
             capacity,
             shared, //
         },
+        Capacity,
         Cursor,
         Delivery,
+        Framing,
         Full,
         Missed,
         Place,
@@ -389,31 +389,52 @@ mod tests {
     }
 
     #[test]
-    fn pollers_of_room_are_told_of_the_edge() -> Result<(), ()> {
-        let mut ring = Ring::new()?;
-        ring.writers.pollers = true;
-        ring.write(4 * 4096 - 1)?;
-        ring.read(1)?;
-        assert_eq!(ring.writers.pollers_woken.get(), 0);
-        ring.write(2)?;
-        ring.read(1)?;
-        assert_eq!(ring.writers.pollers_woken.get(), 1);
-        ring.read(1)?;
-        assert_eq!(ring.writers.pollers_woken.get(), 1);
-        assert_eq!(ring.writers.sleepers_woken.get(), 0);
+    fn pollers_of_room_are_told_when_any_write_fits() -> Result<(), ()> {
+        let atomic = Capacity::ATOMIC_WRITE;
+        for (full, needed) in [(Full::Block, atomic), (Full::Drop, 1)] {
+            let mut ring = Ring::with(shared(Framing::Stream, full))?;
+            ring.writers.pollers = true;
+            ring.write(4 * atomic - (needed - 1))?;
+            ring.read(1)?;
+            assert_eq!(ring.writers.pollers_woken.get(), 1);
+            // There was enough before, so nothing has changed for a poller.
+            ring.read(1)?;
+            assert_eq!(ring.writers.pollers_woken.get(), 1);
+            ring.write(2)?;
+            ring.read(1)?;
+            assert_eq!(ring.writers.pollers_woken.get(), 2);
+            assert_eq!(ring.writers.sleepers_woken.get(), 0);
+        }
         Ok(())
     }
 
     #[test]
-    fn pollers_of_room_for_a_record_are_told_of_any() -> Result<(), ()> {
-        let mut ring = Ring::with(shared(Framing::Record, Full::Block))?;
-        let slot = ring.producer.reserve_record(&ring.positions, 1024);
-        let _ = slot.ok_or(())?.publish(&NoWords, 0);
+    fn pollers_of_room_are_not_told_of_too_little() -> Result<(), ()> {
+        let mut ring = Ring::new()?;
         ring.writers.pollers = true;
-        let view = View::new(ring.attributes, &ring.positions, &ring.mark, &ring.missed);
-        let released = ring.cursor.clear(view, ring.producer.newest());
-        wake_writers(&ring.positions, &ring.attributes, released, &ring.writers);
+        ring.write(4 * 4096)?;
+        ring.read(Capacity::ATOMIC_WRITE - 1)?;
+        assert_eq!(ring.writers.pollers_woken.get(), 0);
+        ring.read(1)?;
         assert_eq!(ring.writers.pollers_woken.get(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn pollers_of_room_for_a_record_are_told_when_the_longest_fits() -> Result<(), ()> {
+        for (records, woken) in [(2, 0), (3, 1)] {
+            let mut ring = Ring::with(shared(Framing::Record, Full::Block))?;
+            ring.writers.pollers = true;
+            for _ in 0..records {
+                // The longest: three of them leave less than a fourth takes.
+                let slot = ring.producer.reserve_record(&ring.positions, 4096);
+                let _ = slot.ok_or(())?.publish(&NoWords, 0);
+            }
+            let view = View::new(ring.attributes, &ring.positions, &ring.mark, &ring.missed);
+            let released = ring.cursor.clear(view, ring.producer.newest());
+            wake_writers(&ring.positions, &ring.attributes, released, &ring.writers);
+            assert_eq!(ring.writers.pollers_woken.get(), woken);
+        }
         Ok(())
     }
 
@@ -461,7 +482,7 @@ mod tests {
         ring.writers.sleepers = true;
         ring.writers.pollers = true;
         ring.read(4095)?;
-        assert_eq!(ring.writers.pollers_woken.get(), 1);
+        assert_eq!(ring.writers.pollers_woken.get(), 0);
         assert_eq!(ring.writers.sleepers_woken.get(), 0);
         ring.read(1)?;
         assert_eq!(ring.writers.pollers_woken.get(), 1);

@@ -740,7 +740,7 @@ impl Model {
         if self.attributes.overwrites() {
             return;
         }
-        let full = self.free() == 0;
+        let free = self.free();
         let released = if self.attributes.cursor_is_tail() {
             self.tail.set(self.reader(0).unwrap().position.get());
             Some(released)
@@ -748,12 +748,12 @@ impl Model {
             self.advance_tail()
         };
         if let Some(released) = released {
-            self.wake_writers(released, full);
+            self.wake_writers(released, free);
         }
     }
 
-    /// Writers find more room. `full` is whether there was none before.
-    fn wake_writers(&self, released: Released, full: bool) {
+    /// Writers find more room than the `free` bytes that there were before.
+    fn wake_writers(&self, released: Released, free: usize) {
         wake_writers(&self.positions, &self.attributes, released, &self.writers);
         let Waiting {
             pollers,
@@ -761,16 +761,17 @@ impl Model {
             ..
         } = self.writers.waiting.get();
         let quarter = self.capacity.get().bytes() / 4;
-        let watermark = match self.attributes.framing {
-            Framing::Stream => quarter.max(4096),
-            // The longest record and its header.
-            Framing::Record => quarter + 32,
+        // What any write needs: `PIPE_BUF` where its writer waits, or the longest record and its
+        // header.
+        let needed = match (self.attributes.framing, self.attributes.full) {
+            (Framing::Stream, Full::Block) => 4096,
+            (Framing::Stream, _) => 1,
+            (Framing::Record, _) => quarter + 32,
         };
-        // A ring of records is not writable at the first free byte.
-        let told = every_edge || full || self.attributes.framing == Framing::Record;
+        let told = every_edge || (free < needed && self.free() >= needed);
         let woken = Woken {
             pollers: (pollers && told).into(),
-            ..self.sleeping_writer(self.free() >= watermark)
+            ..self.sleeping_writer(self.free() >= quarter.max(needed))
         };
         self.expect_woken(Woken::default(), woken);
     }
@@ -856,16 +857,16 @@ impl Model {
         if self.attributes.overwrites() {
             return;
         }
-        let full = self.free() == 0;
+        let free = self.free();
         if let Some(released) = self.advance_tail() {
-            self.wake_writers(released, full);
+            self.wake_writers(released, free);
         }
     }
 
     fn clear(&self) {
         let newest = self.producer.borrow().newest();
         let head = self.head.get();
-        let full = self.free() == 0;
+        let free = self.free();
         self.make_room(usize::MAX);
         let mut last = None;
         for reader in self.cursors.borrow().iter() {
@@ -892,7 +893,7 @@ impl Model {
             }
             self.tail.set(head);
             if let Some(released) = last {
-                self.wake_writers(released, full);
+                self.wake_writers(released, free);
             }
         }
         // Whoever comes later sees nothing of it.

@@ -209,14 +209,18 @@ proptest! {
         prop_assert_eq!(capacity.is_some(), expected);
         if let Some(capacity) = capacity {
             prop_assert_eq!(capacity.bytes() as u64, bytes);
-            prop_assert!(capacity.writer_watermark(Framing::Stream) <= capacity.bytes());
-            prop_assert!(capacity.writer_watermark(Framing::Stream) >= Capacity::ATOMIC_WRITE);
-            prop_assert!(capacity.writer_watermark(Framing::Record) <= capacity.bytes() / 2);
-            for framing in [Framing::Stream, Framing::Record] {
-                prop_assert!(capacity.writer_watermark(framing) >= capacity.max_needed(framing));
+            let stream = Attributes::STREAM;
+            let record = Attributes { framing: Framing::Record, ..stream };
+            prop_assert!(stream.writer_watermark(capacity) <= capacity.bytes());
+            prop_assert!(record.writer_watermark(capacity) <= capacity.bytes() / 2);
+            for attributes in [stream, record] {
+                prop_assert!(
+                    attributes.writer_watermark(capacity) >= attributes.max_needed(capacity)
+                );
             }
+            prop_assert_eq!(stream.max_needed(capacity), Capacity::ATOMIC_WRITE);
             let longest = Header::stored(capacity.max_record() as u32);
-            prop_assert_eq!(capacity.max_needed(Framing::Record) as u64, longest);
+            prop_assert_eq!(record.max_needed(capacity) as u64, longest);
         }
     }
 

@@ -178,14 +178,9 @@ static __poll_t readable(struct ring *ring, struct cursor *cursor)
 
 static __poll_t writable(struct ring *ring)
 {
-	u64 least = 1;
-
 	if (ring_is_refused(ring))
 		return EPOLLOUT | EPOLLWRNORM | EPOLLERR;
-	/* The longest record, so that who is told can write any. */
-	if (ring->is_record)
-		least = stored(max_record(ring_capacity(ring)));
-	if (ring->overwrites || ring_room(ring) >= least)
+	if (ring->overwrites || ring_room(ring) >= ring_max_needed(ring))
 		return EPOLLOUT | EPOLLWRNORM;
 	return 0;
 }

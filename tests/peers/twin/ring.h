@@ -417,7 +417,7 @@ void side_wake_sleepers(struct side *side, u64 there_is);
 void side_wake_pollers(struct side *side);
 void side_wake_everybody(struct side *side, u64 there_is);
 int side_sleep(struct side *side, u64 needs, u64 deadline, bool (*ready)(void *of), void *of);
-u64 writer_watermark(const struct ring *ring);
+u64 ring_max_needed(const struct ring *ring);
 
 /* Behind the barrier of a hand-over, or as a hint. */
 static inline bool has_sleepers(struct side *side)

@@ -113,17 +113,24 @@ void tell_readers(struct ring *ring, u64 before, u64 head)
 }
 
 /*
- * What must be free before a reader wakes a writer that sleeps: a quarter, but no less than any
- * writer may need. One that had to be passed over for want of room would find the others there
- * again each time.
+ * Returns how many bytes must be free before any write goes on, whatever its length: what POLLOUT
+ * means where nothing is overwritten, and the most that a writer waits for.
  */
-u64 writer_watermark(const struct ring *ring)
+u64 ring_max_needed(const struct ring *ring)
 {
-	u64 capacity = ring_capacity(ring);
-
 	if (ring->is_record)
-		return stored(max_record(capacity));
-	return max_t(u64, capacity / 4, ATOMIC_WRITE);
+		return stored(max_record(ring_capacity(ring)));
+	return ring->full == RINGDEV_BLOCK ? ATOMIC_WRITE : 1;
+}
+
+/*
+ * Returns how many bytes must be free before a reader wakes a writer that sleeps: a quarter, but no
+ * less than any writer may need. Otherwise one that needs more could wait for ever while others
+ * take what becomes free.
+ */
+static u64 writer_watermark(const struct ring *ring)
+{
+	return max(ring_capacity(ring) / 4, ring_max_needed(ring));
 }
 
 /*
@@ -132,18 +139,17 @@ u64 writer_watermark(const struct ring *ring)
  */
 void tell_writers(struct ring *ring, u64 before)
 {
+	u64 needed = ring_max_needed(ring);
 	struct side *writers = &ring->writers;
+	u64 room = ring_room(ring);
 
-	if (has_sleepers(writers)) {
-		u64 room = ring_room(ring);
-
-		if (room >= writer_watermark(ring))
-			side_wake_sleepers(writers, room);
-	}
-	/* A record ring is not writable at the first free byte: its edge is not that from full. */
+	if (has_sleepers(writers) && room >= writer_watermark(ring))
+		side_wake_sleepers(writers, room);
+	/* The edge: too little room for some write before, enough for any now. */
 	if (has_pollers(writers) &&
-	    (ring->is_record || wants_every_edge(writers) ||
-	     !is_beyond(before + ring_capacity(ring), READ_ONCE(ring->head))))
+	    (wants_every_edge(writers) ||
+	     (room >= needed &&
+	      is_beyond(READ_ONCE(ring->head) + needed, before + ring_capacity(ring)))))
 		side_wake_pollers(writers);
 }
 

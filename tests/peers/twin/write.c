@@ -51,7 +51,7 @@ static bool is_settled(const struct room *room)
 {
 	struct ring *ring = room->ring;
 
-	return ring_room(ring) >= room->bytes || room->bytes > writer_watermark(ring) ||
+	return ring_room(ring) >= room->bytes || room->bytes > ring_max_needed(ring) ||
 	       ring_is_refused(ring);
 }
 

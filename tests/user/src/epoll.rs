@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::control::{Kind, Ring};
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Test, test};
 use crate::module;
@@ -15,23 +16,19 @@ use crate::task::{Call, Process, Task};
 use nix::fcntl::OFlag;
 
 pub const TESTS: &[Test] = &[
-    test!(epoll_level_reports_until_it_is_no_longer_so).small(),
+    test!(epoll_level_reports_until_it_is_no_longer_so),
     test!(epoll_level_is_woken).small(),
     test!(epoll_edge_reports_once).alone(),
-    test!(epoll_edge_reports_what_is_there_when_added)
-        .alone()
-        .small(),
+    test!(epoll_edge_reports_what_is_there_when_added).alone(),
     test!(epoll_edge_comes_with_every_write_drained_or_not).alone(),
     test!(epoll_edge_comes_with_every_write_to_a_sleeper).alone(),
     test!(epoll_edge_for_writers_comes_when_a_full_ring_is_read)
         .alone()
         .small(),
-    test!(epoll_edge_for_writers_comes_with_every_read)
-        .alone()
-        .small(),
-    test!(epoll_edge_on_one_side_does_not_disturb_the_other)
-        .alone()
-        .small(),
+    test!(epoll_edge_for_writers_comes_with_every_read).alone(),
+    test!(epoll_for_writers_reports_when_pipe_buf_bytes_are_free),
+    test!(epoll_for_writers_of_records_reports_when_the_longest_fits),
+    test!(epoll_edge_on_one_side_does_not_disturb_the_other).alone(),
     test!(epoll_edge_is_seen_by_every_set).alone(),
     test!(epoll_modify_rearms).alone(),
     test!(epoll_oneshot_is_silent_until_rearmed),
@@ -48,6 +45,9 @@ pub const TESTS: &[Test] = &[
 const IN: EpollFlags = EpollFlags::EPOLLIN;
 const OUT: EpollFlags = EpollFlags::EPOLLOUT;
 const ET: EpollFlags = EpollFlags::EPOLLET;
+
+/// How many bytes of a stream that blocks are free when a writer is told.
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 fn new_set() -> Epoll {
     Epoll::new(EpollCreateFlags::empty()).expect("epoll_create1")
@@ -104,10 +104,10 @@ fn epoll_level_is_woken() {
     ring.put(b"x");
     assert_eq!(sleeper.finish(), IN);
 
-    ring.fill();
+    let filled = 1 + ring.fill();
     let set = set_of(ring, OUT);
     let sleeper = Task::asleep_in(Call::EPOLL_WAIT, move || wait_for_ever(&set));
-    ring.take_exactly(1);
+    ring.take_exactly(filled);
     assert_eq!(sleeper.finish(), OUT);
 }
 
@@ -170,16 +170,16 @@ fn epoll_edge_comes_with_every_write_to_a_sleeper() {
 
 fn epoll_edge_for_writers_comes_when_a_full_ring_is_read() {
     let ring = Endpoint::both();
-    ring.fill();
+    let filled = ring.fill();
     let set = set_of(ring, OUT | ET);
     assert_eq!(ready(&set), EpollFlags::empty());
-    ring.take_exactly(1);
+    ring.take_exactly(filled);
     assert_eq!(ready(&set), OUT);
     assert_eq!(ready(&set), EpollFlags::empty());
     // And asleep.
-    ring.put(b"x");
+    ring.fill();
     let sleeper = Task::asleep_in(Call::EPOLL_WAIT, move || wait_for_ever(&set));
-    ring.take_exactly(1);
+    ring.take_exactly(filled);
     assert_eq!(sleeper.finish(), OUT);
 }
 
@@ -187,10 +187,91 @@ fn epoll_edge_for_writers_comes_with_every_read() {
     let ring = Endpoint::both();
     ring.fill();
     let set = set_of(ring, OUT | ET);
+    ring.take_exactly(PIPE_BUF - 1);
+    assert_eq!(ready(&set), EpollFlags::empty());
     for _ in 0..100 {
         ring.take_exactly(1);
         assert_eq!(ready(&set), OUT);
         assert_eq!(ready(&set), EpollFlags::empty());
+    }
+}
+
+/// The ways to wait in an epoll set.
+const WAYS: [EpollFlags; 5] = [
+    EpollFlags::empty(),
+    ET,
+    EpollFlags::EPOLLEXCLUSIVE,
+    ET.union(EpollFlags::EPOLLEXCLUSIVE),
+    EpollFlags::EPOLLONESHOT,
+];
+
+/// Sees that a set for a full ring reports nothing while `too_little` is read, in pieces, and
+/// reports at once, awake or asleep, when `the_rest` is.
+fn assert_reports_room(
+    kind: Kind,
+    fill: impl Fn(Endpoint),
+    too_little: impl Fn(Endpoint, &dyn Fn()),
+    the_rest: impl Fn(Endpoint),
+) {
+    const CAPACITY: u64 = 1 << 16;
+    for way in WAYS {
+        let ring = Ring::new(kind, CAPACITY);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        for asleep in [false, true] {
+            let case = format!("{kind}, {way:?}, asleep: {asleep}");
+            fill(writer);
+            let set = set_of(writer, OUT | way);
+            let check = || assert_eq!(ready(&set), EpollFlags::empty(), "{case}");
+            check();
+            too_little(reader, &check);
+            let reported = if asleep {
+                let sleeper = Task::asleep_in(Call::EPOLL_WAIT, move || wait_for_ever(&set));
+                the_rest(reader);
+                sleeper.finish()
+            } else {
+                the_rest(reader);
+                ready(&set)
+            };
+            assert_eq!(reported, OUT, "{case}");
+        }
+    }
+}
+
+fn epoll_for_writers_reports_when_pipe_buf_bytes_are_free() {
+    for kind in Kind::all().filter(|kind| kind.is_stream() && kind.blocks()) {
+        assert_reports_room(
+            kind,
+            |writer| assert!(writer.fill() > 0),
+            |reader, check| {
+                for piece in [1, 100, PIPE_BUF - 102] {
+                    reader.take_exactly(piece);
+                    check();
+                }
+            },
+            |reader| assert_eq!(reader.take_exactly(1).len(), 1),
+        );
+    }
+}
+
+fn epoll_for_writers_of_records_reports_when_the_longest_fits() {
+    const LONGEST: usize = 1 << 14;
+    for kind in Kind::all().filter(|kind| !kind.is_stream() && !kind.overwrites()) {
+        assert_reports_room(
+            kind,
+            |writer| {
+                writer.set_nonblocking(true);
+                while writer.write(&[b'x'; LONGEST / 4]).is_ok() {}
+                writer.set_nonblocking(false);
+            },
+            // With what the filling left over, three of its records are too few, and four are enough.
+            |reader, check| {
+                for _ in 0..3 {
+                    reader.take(LONGEST).expect("read");
+                    check();
+                }
+            },
+            |reader| assert!(reader.take(LONGEST).is_ok()),
+        );
     }
 }
 

@@ -17,6 +17,7 @@ use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SaFlags, Signal};
 
+use crate::abi::stored;
 use crate::control::{Kind, Ring};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note};
@@ -34,7 +35,7 @@ macro_rules! rules {
     };
 }
 
-const RULES: [Rule; 23] = rules! {
+const RULES: [Rule; 24] = rules! {
     info_says_what_was_asked_for: every,
     accounts_add_up_with_a_stopped_reader: every,
     accounts_add_up_with_a_slow_reader: every,
@@ -45,6 +46,7 @@ const RULES: [Rule; 23] = rules! {
     nonblocking_read_never_waits: every,
     nonblocking_write_never_waits: every,
     poll_says_what_read_and_write_do: every,
+    pollout_promises_what_a_write_does: every,
     poll_wakes_for_what_is_written: every,
     destroy_takes_the_node_and_leaves_the_data: every,
     destroy_frees_the_name_at_once: every,
@@ -80,6 +82,7 @@ const CAPACITY: u64 = 4096;
 
 const IN: PollFlags = PollFlags::POLLIN.union(PollFlags::POLLRDNORM);
 const OUT: PollFlags = PollFlags::POLLOUT.union(PollFlags::POLLWRNORM);
+const NONE: PollFlags = PollFlags::empty();
 
 /// A small ring with a reading and a writing end.
 fn small(kind: Kind) -> (Ring, Endpoint, Endpoint) {
@@ -389,7 +392,10 @@ fn poll_says_what_read_and_write_do(kind: Kind) {
     writer.set_nonblocking(true);
     let mut random = Random::new(7);
     // What is never refused while poll says that one can write.
-    let least = if kind.is_stream() { 1 } else { 1024 };
+    let least = match kind.is_stream() {
+        true => free_for_pollout(kind, CAPACITY),
+        false => CAPACITY as usize / 4,
+    };
     // What fills it, as often as it is read out.
     let most = if kind.is_stream() { 3000 } else { 1000 };
     let (mut read, mut written) = ([0; 2], [0; 2]);
@@ -411,6 +417,8 @@ fn poll_says_what_read_and_write_do(kind: Kind) {
             assert!(ready == OUT || ready.is_empty(), "{ready:?}");
             let answer = writer.write(&vec![b'x'; least]);
             match ready.is_empty() {
+                // A nonblocking write to a stream takes what fits.
+                true if kind.is_stream() && kind.blocks() => assert_ne!(answer, Ok(least)),
                 true => assert_eq!(answer, Err(refusal(kind))),
                 false => assert_eq!(answer, Ok(least)),
             }
@@ -421,6 +429,95 @@ fn poll_says_what_read_and_write_do(kind: Kind) {
     note!("read and not, written and not: {read:?} {written:?}");
     assert_eq!(written[1] > 0, !kind.overwrites());
     assert!(read[0] > 0 && read[1] > 0 && written[0] > 0);
+}
+
+/// How many bytes must be free for POLLOUT, in a ring of this capacity that does not overwrite: a
+/// stream that blocks has room for any atomic write, a record ring for any record. A stream that
+/// drops is only full when no byte is free.
+fn free_for_pollout(kind: Kind, capacity: u64) -> usize {
+    match (kind.is_stream(), kind.drops()) {
+        (true, true) => 1,
+        (true, false) => libc::PIPE_BUF,
+        (false, _) => stored(capacity as usize / 4),
+    }
+}
+
+/// The length of the payloads that [`leave_free`] reads.
+const STEP: usize = 100;
+
+/// Fills a ring, and then reads until at least `free` bytes are free. Returns how many are.
+fn leave_free(kind: Kind, reader: Endpoint, writer: Endpoint, free: usize) -> usize {
+    let capacity = writer.info().capacity as usize;
+    let unread = || writer.info().unread as usize;
+    writer.set_nonblocking(true);
+    while unread() < capacity / 2 {
+        writer.put(&[b'f'; STEP]);
+    }
+    if !kind.overwrites() {
+        // Whatever fits, to the last byte.
+        for length in [capacity / 8, STEP, 1] {
+            while writer.write(&vec![b'f'; length]).is_ok() {}
+        }
+    }
+    writer.set_nonblocking(false);
+    while capacity - unread() < free {
+        let more = free - (capacity - unread());
+        let size = if kind.is_stream() { more } else { capacity };
+        reader.take(size).expect("read");
+    }
+    capacity - unread()
+}
+
+/// What poll(2) says of a ring and what write(2) does are one predicate. While POLLOUT is set, a
+/// blocking write of any length up to PIPE_BUF, or of any record, returns without sleeping. While
+/// it is clear, the longest of them sleeps, or is refused where writers never wait.
+fn pollout_promises_what_a_write_does(kind: Kind) {
+    const LARGE: u64 = 1 << 17;
+    let ring = Ring::new(kind, LARGE);
+    let (reader, writer) = (ring.reader(), ring.writer());
+    // How often it was set, and how often it was clear.
+    let mut seen = [0; 2];
+    for capacity in [LARGE, LARGE / 2] {
+        reader.drain();
+        ring.resize(capacity).expect("resize");
+        let needed = free_for_pollout(kind, capacity);
+        let longest = match kind.is_stream() {
+            true => libc::PIPE_BUF,
+            false => capacity as usize / 4,
+        };
+        let less = needed.saturating_sub(if kind.is_stream() { 1 } else { stored(STEP) });
+        for level in [0, 1, less, needed, needed + 1, 2 * needed] {
+            for length in [1, longest / 2 + 1, longest] {
+                reader.drain();
+                let free = leave_free(kind, reader, writer, level);
+                let case = format!("{length} bytes, {free} of {capacity} free");
+                let ready = writer.ready(OUT);
+                let promised = kind.overwrites() || free >= needed;
+                assert_eq!(ready, if promised { OUT } else { NONE }, "{case}");
+                seen[usize::from(ready.is_empty())] += 1;
+
+                let length = if promised { length } else { longest };
+                let task = Task::spawn(move || writer.write(&vec![b'x'; length]));
+                let at_once = task.ends_before_it_sleeps_in(Call::WRITE);
+                assert_eq!(at_once, promised || kind.drops(), "{case}");
+                if !at_once {
+                    reader.drain();
+                }
+                let answer = if !promised && kind.drops() {
+                    Err(Errno::ENOBUFS)
+                } else if kind.is_stream() && kind.drops() {
+                    // It takes what fits.
+                    Ok(length.min(free))
+                } else {
+                    Ok(length)
+                };
+                assert_eq!(task.finish(), answer, "{case}");
+            }
+        }
+    }
+    note!("set and clear: {seen:?}");
+    assert!(seen[0] > 0);
+    assert_eq!(seen[1] > 0, !kind.overwrites());
 }
 
 fn poll_wakes_for_what_is_written(kind: Kind) {

@@ -10,34 +10,37 @@ use nix::sys::select::{FdSet, select};
 use nix::sys::signal::{SaFlags, Signal};
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use crate::control::{Kind, Ring};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, test};
 use crate::task::{Call, Process, Task, on_signal};
 
 pub const TESTS: &[Test] = &[
-    test!(poll_says_in_only_while_there_is_a_byte).small(),
-    test!(poll_says_out_only_while_one_byte_fits).small(),
-    test!(poll_agrees_with_read_and_write).small(),
+    test!(poll_says_in_only_while_there_is_a_byte),
+    test!(poll_says_out_only_while_pipe_buf_bytes_are_free),
+    test!(poll_agrees_with_read_and_write).params("capacity=65536"),
     test!(poll_on_a_reading_end_never_says_out).small(),
-    test!(poll_on_a_writing_end_never_says_in).small(),
-    test!(poll_never_says_hang_up_or_error).small(),
+    test!(poll_on_a_writing_end_never_says_in),
+    test!(poll_never_says_hang_up_or_error),
     test!(poll_for_nothing_says_nothing),
     test!(poll_sleeps_until_there_is_a_byte),
-    test!(poll_sleeps_until_a_byte_fits).small(),
+    test!(poll_for_out_wakes_at_pipe_buf_and_a_writer_at_a_quarter),
+    test!(poll_loop_of_blocking_pipes_never_sleeps_in_a_write),
     test!(poll_for_out_sleeps_through_writes).small(),
     test!(poll_for_in_sleeps_through_reads).small(),
     test!(poll_of_many_wakes_all).small(),
     test!(poll_and_a_blocked_reader_are_both_woken),
-    test!(poll_and_a_blocked_writer_are_both_woken).small(),
+    test!(poll_and_a_blocked_writer_are_both_woken),
     test!(poll_of_both_directions_is_woken_by_either).small(),
     test!(poll_of_two_endpoints_reports_each),
     test!(poll_is_interrupted_by_a_signal),
     test!(poll_times_out),
-    test!(select_agrees_with_poll).small(),
+    test!(select_agrees_with_poll),
     test!(select_is_woken).small(),
 ];
 
-const SMALL: usize = 4096;
+/// The longest write that does not wait while POLLOUT is set.
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 const IN: PollFlags = PollFlags::POLLIN.union(PollFlags::POLLRDNORM);
 const OUT: PollFlags = PollFlags::POLLOUT.union(PollFlags::POLLWRNORM);
@@ -77,34 +80,43 @@ fn poll_says_in_only_while_there_is_a_byte() {
     assert_eq!(ready(ring, ANYTHING), IN);
 }
 
-fn poll_says_out_only_while_one_byte_fits() {
+fn poll_says_out_only_while_pipe_buf_bytes_are_free() {
     let ring = Endpoint::both();
-    ring.put(&[0; SMALL - 1]);
-    assert_eq!(ready(ring, OUT), OUT, "one byte fits");
-    ring.put(b"x");
-    assert_eq!(ready(ring, OUT), PollFlags::empty(), "none fits");
-    // Exact: no watermark, though a blocked writer would want more.
+    let filled = ring.fill();
+    for free in [1, 100, PIPE_BUF - 1] {
+        ring.take_exactly(free - (filled - ring.available()));
+        assert_eq!(ready(ring, OUT), PollFlags::empty(), "{free} bytes free");
+    }
     ring.take_exactly(1);
-    assert_eq!(ready(ring, OUT), OUT, "one fits again");
+    assert_eq!(ready(ring, OUT), OUT, "PIPE_BUF bytes free");
+    ring.put(b"x");
+    assert_eq!(ready(ring, OUT), PollFlags::empty(), "one byte fewer");
 }
 
 fn poll_agrees_with_read_and_write() {
+    const CAPACITY: usize = 1 << 16;
     let ring = Endpoint::both();
     ring.set_nonblocking(true);
+    let mut out = [0; 2];
     // Sizes that meet both ends of the ring, and its seam, in all alignments.
-    for (round, size) in (1..SMALL).step_by(61).enumerate() {
+    for (round, size) in (1..CAPACITY).step_by(977).enumerate() {
         let _ = ring.write(&vec![0; size]);
         if round % 3 == 0 {
             let _ = ring.take(size / 2 + 1);
         }
         let says = ready(ring, ANYTHING);
         assert_eq!(says.contains(IN), ring.available() > 0);
-        let fits = ring.write(b"x");
-        assert_eq!(says.contains(OUT), fits.is_ok(), "{fits:?}");
+        let free = CAPACITY - ring.available();
+        assert_eq!(says.contains(OUT), free >= PIPE_BUF, "{free} bytes free");
+        out[usize::from(says.contains(OUT))] += 1;
+        if says.contains(OUT) {
+            ring.put(&[0; PIPE_BUF]);
+        }
         let says = ready(ring, ANYTHING);
         let there = ring.take(1);
         assert_eq!(says.contains(IN), there.is_ok(), "{there:?}");
     }
+    assert!(out.iter().all(|times| *times > 0), "{out:?}");
 }
 
 fn poll_on_a_reading_end_never_says_out() {
@@ -160,26 +172,94 @@ fn poll_sleeps_until_there_is_a_byte() {
     assert_eq!(ring.available(), 1, "poll takes nothing");
 }
 
-fn poll_sleeps_until_a_byte_fits() {
-    let ring = Endpoint::both();
-    ring.fill();
-    let poller = Task::spawn(move || wait_for(ring, OUT));
-    poller.sleeper.sleeps_through(Call::POLL, || {});
-    // Unlike a blocked writer, it is woken by the first byte of room.
-    ring.take_exactly(1);
-    assert_eq!(poller.finish(), OUT);
+/// The streams whose writers wait.
+fn blocking_streams() -> impl Iterator<Item = Kind> {
+    Kind::all().filter(|kind| kind.is_stream() && kind.blocks())
+}
+
+fn poll_for_out_wakes_at_pipe_buf_and_a_writer_at_a_quarter() {
+    const QUARTER: usize = 8 * PIPE_BUF;
+    for kind in blocking_streams() {
+        let ring = Ring::new(kind, 4 * QUARTER as u64);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        assert_eq!(writer.fill(), 4 * QUARTER);
+        let poller = Task::asleep_in(Call::POLL, move || wait_for(writer, OUT));
+        let blocked = Task::asleep_in(Call::WRITE, move || writer.write(b"x"));
+        poller.sleeper.sleeps_through(Call::POLL, || {
+            reader.take_exactly(1);
+            reader.take_exactly(PIPE_BUF - 2);
+        });
+        // The room for an atomic write wakes the poller, but not yet the writer.
+        blocked.sleeper.sleeps_through(Call::WRITE, || {
+            reader.take_exactly(1);
+            assert_eq!(poller.finish(), OUT, "{kind}");
+            reader.take_exactly(QUARTER - PIPE_BUF - 1);
+        });
+        reader.take_exactly(1);
+        assert_eq!(blocked.finish(), Ok(1), "{kind}");
+    }
+}
+
+/// Drives a child as subprocess.communicate() of Python does. The child answers ten bytes for each
+/// byte that it reads. Both rings block, so that a write that POLLOUT did not cover ends in a
+/// deadlock: the child sleeps as well, because its output is full.
+fn poll_loop_of_blocking_pipes_never_sleeps_in_a_write() {
+    const TOTAL: usize = 1 << 18;
+    const EACH: usize = 10;
+    for kind in blocking_streams() {
+        let (input, output) = (Ring::new(kind, 1 << 16), Ring::new(kind, 1 << 16));
+        let (child_reads, child_writes) = (input.reader(), output.writer());
+        let (writer, reader) = (input.writer(), output.reader());
+        let child = Process::fork(|| {
+            let mut done = 0;
+            while done < TOTAL {
+                let count = child_reads.take(100).expect("read").len();
+                child_writes.put(&vec![b'y'; EACH * count]);
+                done += count;
+            }
+        });
+        let parent = Task::spawn(move || {
+            let (mut sent, mut received) = (0, 0);
+            while received < EACH * TOTAL {
+                let wanted = if sent < TOTAL {
+                    OUT
+                } else {
+                    PollFlags::empty()
+                };
+                let mut fds = [
+                    PollFd::new(reader.as_fd(), IN),
+                    PollFd::new(writer.as_fd(), wanted),
+                ];
+                nix::poll::poll(&mut fds, PollTimeout::NONE).expect("poll");
+                let says = fds.map(|fd| fd.revents().expect("flags that nix knows"));
+                if says[1].intersects(OUT) {
+                    let piece = PIPE_BUF.min(TOTAL - sent);
+                    writer.put(&vec![b'x'; piece]);
+                    sent += piece;
+                }
+                if says[0].intersects(IN) {
+                    received += reader.take(1 << 15).expect("read").len();
+                }
+            }
+            received
+        });
+        let in_time = parent.ends_before_it_sleeps_in(Call::WRITE);
+        assert!(in_time, "{kind}: the write that poll promised sleeps");
+        assert_eq!(parent.finish(), EACH * TOTAL);
+        child.finish();
+    }
 }
 
 fn poll_for_out_sleeps_through_writes() {
     let (reader, writer) = (Endpoint::reader(), Endpoint::writer());
     reader.available();
-    writer.fill();
+    let filled = writer.fill();
     let poller = Task::asleep_in(Call::POLL, move || wait_for(writer, OUT));
     writer.set_nonblocking(true);
     poller.sleeper.sleeps_through(Call::POLL, || {
         assert_eq!(writer.write(b"x"), Err(Errno::EAGAIN));
     });
-    reader.take_exactly(1);
+    reader.take_exactly(filled);
     assert_eq!(poller.finish(), OUT);
 }
 
@@ -213,7 +293,7 @@ fn poll_of_many_wakes_all() {
         assert_eq!(poller.finish(), IN);
     }
 
-    ring.fill();
+    let filled = ring.fill();
     let pollers: Vec<_> = (0..24)
         .map(|number| {
             let end = if number % 2 == 0 {
@@ -224,7 +304,7 @@ fn poll_of_many_wakes_all() {
             Task::asleep_in(Call::POLL, move || wait_for(end, OUT))
         })
         .collect();
-    ring.take_exactly(1);
+    ring.take_exactly(filled);
     for poller in pollers {
         assert_eq!(poller.finish(), OUT);
     }
@@ -254,8 +334,9 @@ fn poll_and_a_blocked_reader_are_both_woken() {
 fn poll_and_a_blocked_writer_are_both_woken() {
     for poller_first in [true, false] {
         let ring = Endpoint::both();
-        ring.fill();
+        let filled = ring.fill();
         let poll = move || Task::asleep_in(Call::POLL, move || wait_for(ring, OUT));
+        // Large enough a ring for both, whichever is the first.
         let write = move || Task::asleep_in(Call::WRITE, move || ring.write(b"x"));
         let (poller, writer) = if poller_first {
             let poller = poll();
@@ -264,7 +345,7 @@ fn poll_and_a_blocked_writer_are_both_woken() {
             let writer = write();
             (poll(), writer)
         };
-        ring.take_exactly(SMALL);
+        ring.take_exactly(filled);
         assert_eq!(writer.finish(), Ok(1));
         assert_eq!(poller.finish(), OUT);
         ring.drain();
@@ -279,9 +360,9 @@ fn poll_of_both_directions_is_woken_by_either() {
     let poller = Task::asleep_in(Call::POLL, move || wait_for(reader, ANYTHING));
     writer.put(b"x");
     assert_eq!(poller.finish(), IN);
-    writer.fill();
+    let filled = 1 + writer.fill();
     let poller = Task::asleep_in(Call::POLL, move || wait_for(writer, ANYTHING));
-    reader.take_exactly(1);
+    reader.take_exactly(filled);
     assert_eq!(poller.finish(), OUT);
 }
 

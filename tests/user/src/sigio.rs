@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{close, getpid, gettid};
 
+use crate::control::{Kind, Ring};
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Test, by_lane, test};
 use crate::random::Random;
@@ -22,6 +24,7 @@ use crate::task::{Process, Task, be_urgent, stay_on_cpu};
 pub const TESTS: &[Test] = &[
     test!(sigio_tells_a_reader_of_each_write),
     test!(sigio_tells_a_writer_when_a_full_ring_is_read).small(),
+    test!(sigio_tells_a_writer_when_pipe_buf_bytes_are_free),
     test!(sigio_carries_descriptor_and_band).small(),
     test!(sigio_goes_to_the_thread_that_owns_it),
     test!(sigio_goes_to_another_process),
@@ -123,6 +126,25 @@ fn sigio_tells_a_writer_when_a_full_ring_is_read() {
     assert!(pending(Signal::SIGIO).is_none());
     reader.take_exactly(filled);
     assert!(pending(Signal::SIGIO).is_some());
+}
+
+fn sigio_tells_a_writer_when_pipe_buf_bytes_are_free() {
+    hold(Signal::SIGIO);
+    for kind in Kind::all().filter(|kind| kind.is_stream() && kind.blocks()) {
+        let ring = Ring::new(kind, 1 << 16);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        ask(writer);
+        writer.fill();
+        reader.take_exactly(libc::PIPE_BUF - 1);
+        // It may have come with each read, but then there was no room.
+        while pending(Signal::SIGIO).is_some() {
+            assert_eq!(writer.ready(PollFlags::POLLOUT), PollFlags::empty());
+        }
+        reader.take_exactly(1);
+        assert!(pending(Signal::SIGIO).is_some(), "{kind}");
+        assert_eq!(writer.ready(PollFlags::POLLOUT), PollFlags::POLLOUT);
+        set_async(writer, false);
+    }
 }
 
 fn sigio_carries_descriptor_and_band() {

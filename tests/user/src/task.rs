@@ -156,6 +156,20 @@ impl<T: Send + 'static> Task<T> {
         self.thread.is_finished()
     }
 
+    /// Waits until the thread has ended or sleeps in this system call. Returns whether it has
+    /// ended.
+    pub fn ends_before_it_sleeps_in(&self, call: Call) -> bool {
+        loop {
+            if self.is_finished() {
+                return true;
+            }
+            if self.sleeper.is_asleep_in(call) {
+                return false;
+            }
+            thread::sleep(Duration::from_micros(100));
+        }
+    }
+
     /// Waits for the thread to end. That it does is what the test's deadline is for.
     pub fn finish(self) -> T {
         self.thread.join().expect("a panic ends the whole process")

@@ -29,7 +29,8 @@ pub const TESTS: &[Test] = &[
     test!(uring_waits_for_a_nonblocking_endpoint_too),
     test!(uring_nowait_is_eagain).small(),
     test!(uring_poll_completes_when_data_comes),
-    test!(uring_poll_for_room_completes_when_there_is).small(),
+    test!(uring_poll_for_room_completes_when_pipe_buf_bytes_are_free),
+    test!(uring_write_to_a_full_ring_waits_for_pipe_buf_bytes),
     test!(uring_multishot_poll_reports_every_write).alone(),
     test!(uring_linked_write_then_read),
     test!(uring_pending_read_can_be_cancelled),
@@ -289,14 +290,45 @@ fn uring_poll_completes_when_data_comes() {
     assert_eq!(at_once, Ok((libc::POLLIN | libc::POLLOUT) as u32));
 }
 
-fn uring_poll_for_room_completes_when_there_is() {
-    let ring = Endpoint::both();
-    ring.fill();
-    let mut uring = Uring::new();
-    uring.start(poll(ring, libc::POLLOUT).build(), 1);
-    assert!(uring.try_result(1).is_none());
-    ring.take_exactly(1);
-    assert_eq!(uring.result(1), Ok(libc::POLLOUT as u32));
+/// A full ring of each kind of stream that blocks.
+fn full_streams() -> impl Iterator<Item = (Kind, Endpoint, Endpoint)> {
+    let kinds = Kind::all().filter(|kind| kind.is_stream() && kind.blocks());
+    kinds.map(|kind| {
+        let ring = Ring::new(kind, 1 << 16);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        writer.fill();
+        (kind, reader, writer)
+    })
+}
+
+fn uring_poll_for_room_completes_when_pipe_buf_bytes_are_free() {
+    for multi in [false, true] {
+        for (kind, reader, writer) in full_streams() {
+            let mut uring = Uring::new();
+            let wanted = poll(writer, libc::POLLOUT).multi(multi).build();
+            uring.start(wanted, 1);
+            for piece in [1, 100, libc::PIPE_BUF - 102] {
+                reader.take_exactly(piece);
+                assert!(uring.try_result(1).is_none(), "{kind}, multishot: {multi}");
+            }
+            reader.take_exactly(1);
+            let (result, flags) = uring.result_with_flags(1);
+            assert_eq!(result, Ok(libc::POLLOUT as u32), "{kind}");
+            assert_eq!(cqueue::more(flags), multi);
+        }
+    }
+}
+
+fn uring_write_to_a_full_ring_waits_for_pipe_buf_bytes() {
+    for (kind, reader, writer) in full_streams() {
+        let mut uring = Uring::new();
+        let pages = Pages::map(1);
+        uring.start(write(writer, pages.span(0, libc::PIPE_BUF)), 1);
+        reader.take_exactly(libc::PIPE_BUF - 1);
+        assert!(uring.try_result(1).is_none(), "{kind}");
+        reader.take_exactly(1);
+        assert_eq!(uring.result(1), Ok(libc::PIPE_BUF as u32), "{kind}");
+    }
 }
 
 fn uring_multishot_poll_reports_every_write() {

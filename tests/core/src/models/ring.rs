@@ -329,13 +329,15 @@ impl Ring {
         });
     }
 
-    /// Polls until a value fits.
+    /// Polls until any write fits.
     pub(super) fn poll_writable(&self) {
+        let capacity = self.positions.capacity();
+        let needed = self.attributes.max_needed(capacity);
         poll(&self.writers, Edges::Real, || {
             if faulty(Fault::PositionsSwapped) {
-                self.positions.capacity().bytes() == self.positions.unread(self.mark(0))
+                capacity.bytes() - self.positions.unread(self.mark(0)) < needed
             } else {
-                self.positions.room() == 0
+                self.positions.room() < needed
             }
         });
     }
