@@ -130,14 +130,23 @@ struct Writing {
 }
 
 /// What the holder of a cursor's lock has.
-///
-/// The data are the writers', except while the ring is being resized: then they are what the
-/// writers had, and still the same up to the head, which does not move meanwhile.
 struct Reading {
     core: Cursor,
-    data: Arc<Mirror>,
-    /// The cursor was parted from the ring. The same as [`Reader::evicted`], and no atomic access.
-    refused: bool,
+    /// The writers' data, except while the ring is being resized: then they are what the writers
+    /// had, and still the same up to the head, which does not move meanwhile.
+    ///
+    /// `None` from when the cursor is evicted, so that it does not keep memory that its ring has
+    /// given back. The same as [`Reader::evicted`].
+    data: Option<Arc<Mirror>>,
+}
+
+impl Reading {
+    /// Returns what a read needs. `ESHUTDOWN` if the cursor was evicted.
+    #[inline]
+    fn attached(&mut self) -> Result<(&mut Cursor, &Mirror)> {
+        let data = self.data.as_deref().ok_or(ESHUTDOWN)?;
+        Ok((&mut self.core, data))
+    }
 }
 
 /// A cursor of a ring: that of all readers together, or that of an endpoint.
@@ -149,7 +158,7 @@ pub(crate) struct Reader {
     mark: Mark,
     #[pin]
     cursor: Mutex<Reading>,
-    /// It was parted from the ring.
+    /// It was taken from its endpoint. Changed with the cursor's lock held.
     evicted: AtomicFlag,
     missed: Missed,
     #[pin]
@@ -161,15 +170,11 @@ impl Reader {
         id: u64,
         core: Cursor,
         position: u64,
-        data: Arc<Mirror>,
+        data: Option<Arc<Mirror>>,
         waiting: &Arc<Side>,
     ) -> Result<Arc<Self>> {
         let gauge = Gauge::new(waiting.clone())?;
-        let reading = Reading {
-            core,
-            data,
-            refused: false,
-        };
+        let reading = Reading { core, data };
         Arc::pin_init(
             pin_init!(Self {
                 id,
@@ -183,14 +188,16 @@ impl Reader {
         )
     }
 
-    /// Locks the cursor, for reading. `ESHUTDOWN` if it was parted from the ring.
-    #[inline]
+    /// Locks the cursor. `ESHUTDOWN` if it was evicted.
     fn lock(&self) -> Result<MutexGuard<'_, Reading>> {
-        let cursor = self.cursor.lock();
-        if cursor.refused {
-            return Err(ESHUTDOWN);
-        }
+        let mut cursor = self.cursor.lock();
+        cursor.attached()?;
         Ok(cursor)
+    }
+
+    /// Whether it was evicted, for a thread that does not hold its lock.
+    fn is_evicted(&self) -> bool {
+        self.evicted.load(Relaxed)
     }
 }
 
@@ -341,7 +348,7 @@ impl Channel {
         let shared = match attributes.delivery {
             Delivery::Shared => {
                 let cursor = Cursor::new(attributes, capacity, Place::first(START));
-                Some(Reader::new(SHARED, cursor, START, data.clone(), &readers)?)
+                Some(Reader::new(SHARED, cursor, START, Some(data.clone()), &readers)?)
             }
             Delivery::Broadcast => None,
         };
@@ -417,23 +424,32 @@ impl Channel {
         }
     }
 
-    /// Makes a cursor for a reader that sees everything from the oldest data on.
+    /// Creates a cursor for a reader that sees everything from the oldest data on.
     fn join(&self) -> Result<Arc<Reader>> {
-        let data = self.producer.lock().data.clone();
         let core = Cursor::new(self.attributes, self.positions.capacity(), Place::first(0));
         let id = self.next_cursor.fetch_add(1, Relaxed);
-        let reader = Reader::new(id, core, 0, data, &self.readers)?;
+        let reader = Reader::new(id, core, 0, None, &self.readers)?;
         loop {
             self.reserve_cursor()?;
             let producer = self.producer.lock();
             let mut cursors = self.cursors.lock();
-            // The cursor first: from when it is in the list, the tail waits for it.
-            // What was overwritten before it came it has not lost.
-            self.go_to_oldest(&producer, &reader, Place::first(0))?;
-            // Somebody else may have been quicker.
-            if cursors.list.push_within_capacity(reader.clone()).is_ok() {
-                return Ok(reader);
+            let list = &mut cursors.list;
+            if list.len() == list.capacity() {
+                // Another reader was quicker.
+                continue;
             }
+            let mut cursor = reader.cursor.lock();
+            cursor.data = Some(producer.data.clone());
+            cursor.core.set_capacity(producer.core.capacity());
+            // What was overwritten before it came it has not lost.
+            let oldest = self.oldest(&producer);
+            let first = Place::first(0);
+            cursor.core.seek(self.view(&reader), oldest, first);
+            drop(cursor);
+            // From now on the tail waits for it.
+            list.push_within_capacity(reader.clone())
+                .map_err(|_| ENOMEM)?;
+            return Ok(reader);
         }
     }
 
@@ -459,89 +475,91 @@ impl Channel {
         }
     }
 
-    /// Puts a cursor where the oldest data are. What lies before `lost_up_to` and was not read
-    /// counts as lost. With the locks of the writers and of the list held: the tail does not move.
-    ///
-    /// `ESHUTDOWN` if the cursor was parted from the ring.
-    fn go_to_oldest(&self, producer: &Writing, reader: &Reader, lost_up_to: Place) -> Result {
-        let oldest = self.oldest(producer);
-        let mut cursor = reader.lock()?;
-        cursor.data = producer.data.clone();
-        cursor.core.set_capacity(producer.core.capacity());
-        let before = cursor.core.noticed();
-        cursor.core.seek(self.view(reader), oldest, lost_up_to);
-        self.unlock(reader, cursor, before);
-        Ok(())
-    }
-
-    /// Puts a cursor where the next data will be. With the same locks held, and its own.
-    fn leave_out_all(&self, producer: &Writing, reader: &Reader, cursor: &mut Cursor) {
-        let oldest = self.oldest(producer);
-        cursor.seek(self.view(reader), producer.core.newest(), oldest);
-    }
-
     /// Where the oldest data begin.
     fn oldest(&self, producer: &Writing) -> Place {
         producer.core.oldest(&self.positions, &*producer.data)
     }
 
-    /// Takes a cursor out of the list, and lets the tail go on without it.
+    /// Takes the cursor of an endpoint that is being closed out of the list.
     fn part(&self, reader: &Reader) {
         let mut cursors = self.cursors.lock();
         let index = cursors.list.iter().position(|other| other.id == reader.id);
-        if index.is_some_and(|index| cursors.list.remove(index).is_ok()) {
-            let read = reader.cursor.lock().core.read();
-            cursors.departed = cursors.departed.add(read);
-        }
+        let released = index.and_then(|index| {
+            let cursor = reader.cursor.lock();
+            self.remove(&mut cursors, index, &cursor.core)
+        });
         drop(cursors);
-        self.advance_tail();
+        self.wake_writers(released);
     }
 
-    /// Parts the reader with the cursor `id` from the ring. `ENOENT` if there is none.
+    /// Takes the cursor at `index` out of the list. What was read there stays read, and the tail
+    /// does not wait for it any more.
     ///
-    /// `EINVAL` where readers compete: that cursor is the ring's.
+    /// With the lock of the list held, and that of the cursor: in one critical section, as whoever
+    /// moves the tail between two of them would take what was read for unread, or the reverse.
+    fn remove(&self, cursors: &mut Cursors, index: usize, cursor: &Cursor) -> Option<Released> {
+        // While it is in the list: where there is no other, the tail stays there.
+        let read = self.move_tail(cursors);
+        if cursors.list.remove(index).is_ok() {
+            cursors.departed = cursors.departed.add(cursor.read());
+        }
+        let rest = self.move_tail(cursors);
+        read.or(rest)
+    }
+
+    /// Takes the cursor `id` away from the endpoint that reads there. `ENOENT` if there is none.
+    ///
+    /// What the endpoint has not read stays for the next reader if there is no other. `EINVAL`
+    /// where readers compete: that cursor is the ring's.
     pub(crate) fn evict(&self, id: u64) -> Result {
         if self.attributes.delivery == Delivery::Shared {
             return Err(EINVAL);
         }
         let producer = self.producer.lock();
-        let cursors = self.cursors.lock();
-        let found = cursors.list.iter().find(|reader| reader.id == id);
-        let reader = found.ok_or(ENOENT)?.clone();
+        let mut cursors = self.cursors.lock();
+        let index = cursors.list.iter().position(|reader| reader.id == id);
+        let index = index.ok_or(ENOENT)?;
+        let reader = cursors.list.get(index).ok_or(ENOENT)?.clone();
         // With its lock held nobody is in the middle of a read that has looked before: what is at
         // the cursor may be overwritten from now on.
         let mut cursor = reader.cursor.lock();
         let before = cursor.core.noticed();
+        let oldest = self.oldest(&producer);
+        let released = self.remove(&mut cursors, index, &cursor.core);
         // What was lost so far stays its loss, and nothing is added to it.
-        self.leave_out_all(&producer, &reader, &mut cursor.core);
-        cursor.refused = true;
+        let newest = producer.core.newest();
+        cursor.core.seek(self.view(&reader), newest, oldest);
+        let data = cursor.data.take();
         reader.evicted.store(true, Relaxed);
         self.unlock(&reader, cursor, before);
         drop(cursors);
         drop(producer);
-        self.part(&reader);
+        // It may be the last reference, after a resize.
+        drop(data);
+        self.wake_writers(released);
         self.tell_everybody(&self.readers);
         Ok(())
     }
 
     /// Moves the cursor of an endpoint to the oldest data, or to where the next will be.
     ///
-    /// `ESPIPE` where readers compete, `ESHUTDOWN` if the cursor was parted from the ring.
+    /// `ESPIPE` where readers compete, `ESHUTDOWN` if the cursor was evicted.
     pub(crate) fn seek(&self, reader: &Reader, to: Seek) -> Result {
         if self.attributes.delivery == Delivery::Shared {
             return Err(ESPIPE);
         }
         let producer = self.producer.lock();
+        // The tail does not move meanwhile.
         let cursors = self.cursors.lock();
-        match to {
-            Seek::Oldest => self.go_to_oldest(&producer, reader, self.oldest(&producer))?,
-            Seek::Newest => {
-                let mut cursor = reader.lock()?;
-                let before = cursor.core.noticed();
-                self.leave_out_all(&producer, reader, &mut cursor.core);
-                self.unlock(reader, cursor, before);
-            }
-        }
+        let mut cursor = reader.lock()?;
+        let before = cursor.core.noticed();
+        let oldest = self.oldest(&producer);
+        let place = match to {
+            Seek::Oldest => oldest,
+            Seek::Newest => producer.core.newest(),
+        };
+        cursor.core.seek(self.view(reader), place, oldest);
+        self.unlock(reader, cursor, before);
         drop(cursors);
         drop(producer);
         reader.gauge.restart();
@@ -586,8 +604,8 @@ impl Channel {
         }
         drop(cursors);
         drop(producer);
-        if let (Some(released), false) = (last, self.attributes.overwrites()) {
-            ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
+        if !self.attributes.overwrites() {
+            self.wake_writers(last);
         }
         // Whoever polls for what was lost.
         self.tell_everybody(&self.readers);
@@ -617,7 +635,8 @@ impl Channel {
         for reader in self.all(&cursors) {
             let mut cursor = reader.cursor.lock();
             cursor.core.set_capacity(capacity);
-            cursor.data = producer.data.clone();
+            // `before` keeps the last reference to what this one had.
+            cursor.data = Some(producer.data.clone());
         }
         drop(cursors);
         drop(producer);
@@ -720,8 +739,8 @@ impl Channel {
         let producer = self.producer.lock();
         let mut cursor = reader.cursor.lock();
         let before = cursor.core.noticed();
-        let (unread, received) = if cursor.refused {
-            // What happens in the ring is none of its business any more.
+        let (unread, received) = if cursor.data.is_none() {
+            // It was evicted: what happens in the ring does not concern it any more.
             (0, before)
         } else {
             let head = producer.core.newest().position;
@@ -772,17 +791,18 @@ impl Channel {
     }
 
     /// How large a buffer the next read at a cursor needs to take anything: a byte of a stream that
-    /// has one, or the next record. 0 if there is nothing.
+    /// has one, or the next record. 0 if there is nothing, or
+    /// the cursor was evicted.
     pub(crate) fn next_read(&self, reader: &Reader, batch: Batch) -> usize {
         match self.attributes.framing {
+            Framing::Stream if reader.is_evicted() => 0,
             Framing::Stream => self.unread(reader),
             Framing::Record => {
-                let Ok(mut cursor) = reader.lock() else {
+                let mut cursor = reader.cursor.lock();
+                let Ok((core, data)) = cursor.attached() else {
                     return 0;
                 };
-                let reading = &mut *cursor;
-                let view = self.view(reader);
-                let next = reading.core.record(view, &*reading.data);
+                let next = core.record(self.view(reader), data);
                 next.map_or(0, |record| match batch {
                     Batch::Payload => record.payload().len,
                     Batch::WithHeaders => record.span().len,
@@ -794,7 +814,7 @@ impl Channel {
     /// What is true for somebody who polls for reading.
     pub(crate) fn readable(&self, reader: &Reader) -> Events {
         let mut events = Events::NONE;
-        if reader.evicted.load(Relaxed) {
+        if reader.is_evicted() {
             return Events::READABLE | Events::HANG_UP | Events::ERROR;
         }
         // First, as nothing is written after it is so.
@@ -887,18 +907,36 @@ impl Channel {
     ///
     /// Without a cursor the tail stays: what is written is kept for the first that comes.
     fn advance_tail(&self) {
-        if self.attributes.delivery == Delivery::Shared || self.attributes.overwrites() {
+        if !self.tail_follows_cursors() {
             return;
         }
         let cursors = self.cursors.lock();
+        let released = self.move_tail(&cursors);
+        drop(cursors);
+        self.wake_writers(released);
+    }
+
+    /// Whether the tail is where the cursor is that is furthest behind, of several.
+    fn tail_follows_cursors(&self) -> bool {
+        self.attributes.delivery == Delivery::Broadcast && !self.attributes.overwrites()
+    }
+
+    /// The part of [`Channel::advance_tail`] that is done with the lock of the list held.
+    fn move_tail(&self, cursors: &Cursors) -> Option<Released> {
+        if !self.tail_follows_cursors() {
+            return None;
+        }
         let tail = self.positions.tail().load();
         let behind = cursors
             .list
             .iter()
             .map(|reader| reader.mark.finished().wrapping_sub(tail))
             .min();
-        let released = behind.and_then(|by| self.positions.advance_tail(tail.wrapping_add(by)));
-        drop(cursors);
+        behind.and_then(|by| self.positions.advance_tail(tail.wrapping_add(by)))
+    }
+
+    /// The tail has moved, if it has. To be called with no lock held.
+    fn wake_writers(&self, released: Option<Released>) {
         if let Some(released) = released {
             ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
         }

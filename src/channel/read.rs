@@ -31,8 +31,7 @@ use crate::{
 };
 use kernel::{
     current,
-    prelude::*,
-    sync::atomic::Relaxed, //
+    prelude::*, //
 };
 
 /// The least that a reader goes on to try to copy at a time after it was lapped.
@@ -62,8 +61,8 @@ impl Channel {
     ///
     /// Answers how much was read if that is anything, and 0 if nothing will come any more. Else
     /// `EAGAIN` when empty and not allowed to wait, `EMSGSIZE` when the next record is longer than
-    /// what `to` takes, `ERESTARTSYS` when interrupted, `ESHUTDOWN` when the cursor was parted from
-    /// the ring, `EFAULT` when the destination cannot be written: then what was not copied can
+    /// what `to` takes, `ERESTARTSYS` when interrupted, `ESHUTDOWN` when the cursor was evicted,
+    /// `EFAULT` when the destination cannot be written: then what was not copied can
     /// still be read.
     #[inline(never)]
     pub(crate) fn read(
@@ -99,11 +98,11 @@ impl Channel {
             missed: &reader.missed,
         };
         let mut cursor = reader.cursor.lock();
-        let reading = &mut *cursor;
-        let unread = reading.core.unread_kept(view, most)?;
+        let (core, data) = cursor.attached().ok()?;
+        let unread = core.unread_kept(view, most)?;
         let span = unread.span();
         let len = span.len;
-        if !to.copy_all_from(reading.data.area(span.position, len), len) {
+        if !to.copy_all_from(data.area(span.position, len), len) {
             return None;
         }
         let released = unread.release_kept(len);
@@ -132,10 +131,10 @@ impl Channel {
                 return Ok(());
             }
 
-            let mut cursor = reader.lock()?;
-            let reading = &mut *cursor;
-            let before = reading.core.noticed();
-            let Some(unread) = reading.core.unread(view, most) else {
+            let mut cursor = reader.cursor.lock();
+            let (core, data) = cursor.attached()?;
+            let before = core.noticed();
+            let Some(unread) = core.unread(view, most) else {
                 self.unlock(reader, cursor, before);
                 if *read > 0 || last {
                     return Ok(());
@@ -144,7 +143,7 @@ impl Channel {
                 continue;
             };
             let span = unread.span();
-            let copied = to.copy_from(reading.data.area(span.position, span.len));
+            let copied = to.copy_from(data.area(span.position, span.len));
             if copied < span.len {
                 self.unlock(reader, cursor, before);
                 // From the start again: a page that is gone for a moment, as after a fork(2) of
@@ -223,14 +222,13 @@ impl Channel {
     ) -> Result<Option<Tried>> {
         let view = self.view(reader);
         let room = to.remaining();
-        let mut cursor = reader.lock()?;
-        let reading = &mut *cursor;
-        let data = &*reading.data;
+        let mut cursor = reader.cursor.lock();
+        let (core, data) = cursor.attached()?;
         let most = match batch {
             Batch::Payload => 0,
             Batch::WithHeaders => room.min(piece),
         };
-        let Some(records) = reading.core.records(view, data, most) else {
+        let Some(records) = core.records(view, data, most) else {
             return Ok(None);
         };
         let lost = records.lost();
@@ -287,7 +285,7 @@ impl Channel {
     /// Waits until there is something at the cursor. Answers whether nothing will come any more;
     /// then what is there is to be looked for once again, as it may have come just before.
     fn wait_for_data(&self, reader: &Reader, waiting: Waiting) -> Result<bool> {
-        if reader.evicted.load(Relaxed) {
+        if reader.is_evicted() {
             return Err(ESHUTDOWN);
         }
         if self.has_ended() {
@@ -296,7 +294,7 @@ impl Channel {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
         }
-        let over = || self.has_ended() || reader.evicted.load(Relaxed);
+        let over = || self.has_ended() || reader.is_evicted();
         while let Some(awaited) = self.awaited(reader) {
             self.readers.sleep_until(awaited.head, awaited.due, || {
                 over()

@@ -119,7 +119,7 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 			return 0;
 
 		mutex_lock(&cursor->lock);
-		if (cursor->refused) {
+		if (!cursor->data) {
 			mutex_unlock(&cursor->lock);
 			return -ESHUTDOWN;
 		}
@@ -277,7 +277,7 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 		u64 lost;
 
 		mutex_lock(&cursor->lock);
-		if (cursor->refused) {
+		if (!cursor->data) {
 			mutex_unlock(&cursor->lock);
 			return -ESHUTDOWN;
 		}
@@ -361,16 +361,19 @@ ssize_t ring_read(struct ring *ring, struct cursor *cursor, struct iov_iter *to,
 	return read ?: err;
 }
 
-/* How large a buffer the next read needs to take anything; 0 if there is nothing. */
+/*
+ * How large a buffer the next read needs to take anything; 0 if there is nothing, or the cursor was
+ * evicted.
+ */
 u64 ring_next_read(struct ring *ring, struct cursor *cursor, bool headers)
 {
 	struct run run = {};
 	bool found;
 
 	if (!ring->is_record)
-		return ring_unread(ring, cursor->mark);
+		return READ_ONCE(cursor->evicted) ? 0 : ring_unread(ring, cursor->mark);
 	mutex_lock(&cursor->lock);
-	found = !cursor->refused && find_run(ring, cursor, 0, &run);
+	found = cursor->data && find_run(ring, cursor, 0, &run);
 	mutex_unlock(&cursor->lock);
 	if (!found)
 		return 0;

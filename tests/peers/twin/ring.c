@@ -87,40 +87,46 @@ bool ring_has_ended(const struct ring *ring)
 	       !atomic_read_acquire(&ring->endpoints_writing);
 }
 
+/* Whether the tail is where the cursor is that is furthest behind, of several. */
+static bool tail_follows_cursors(const struct ring *ring)
+{
+	return ring->is_broadcast && !ring->overwrites;
+}
+
 /*
- * Where each reader sees everything and writers wait: moves the tail to the cursor that is furthest
- * behind. Without a cursor the tail stays: what is written is kept for the first that comes.
+ * With list_lock held: moves the tail to the cursor that is furthest behind, and returns whether it
+ * has moved. Without a cursor the tail stays: what is written is kept for the first that comes.
  */
+static bool move_tail(struct ring *ring)
+{
+	u64 tail = ring->tail;
+	u64 least = U64_MAX;
+	struct cursor *cursor;
+
+	if (!tail_follows_cursors(ring) || list_empty(&ring->cursors))
+		return false;
+	/* What each cursor has released is passed on. */
+	list_for_each_entry(cursor, &ring->cursors, link)
+		least = min(least, load_mark(cursor->mark) - tail);
+	if (least)
+		release_mark(&ring->tail, tail + least);
+	return least;
+}
+
+/* Where each reader sees everything and writers wait: a cursor has moved. */
 void ring_advance_tail(struct ring *ring)
 {
-	struct cursor *cursor;
-	u64 before, least = U64_MAX;
+	bool moved;
+	u64 before;
 
-	if (!ring->is_broadcast || ring->overwrites)
+	if (!tail_follows_cursors(ring))
 		return;
 	mutex_lock(&ring->list_lock);
 	before = ring->tail;
-	/* What each cursor has released is passed on. */
-	list_for_each_entry(cursor, &ring->cursors, link)
-		least = min(least, load_mark(cursor->mark) - before);
-	if (list_empty(&ring->cursors) || !least) {
-		mutex_unlock(&ring->list_lock);
-		return;
-	}
-	release_mark(&ring->tail, before + least);
+	moved = move_tail(ring);
 	mutex_unlock(&ring->list_lock);
-	wake_writers(ring, before);
-}
-
-/* With the locks of the writers and of the list held: the tail does not move. */
-static void go_to_oldest(struct ring *ring, struct cursor *cursor, struct place lost_up_to)
-{
-	struct place oldest = producer_oldest(ring);
-
-	mutex_lock(&cursor->lock);
-	cursor_take_data(ring, cursor);
-	cursor_seek(ring, cursor, oldest, lost_up_to);
-	mutex_unlock(&cursor->lock);
+	if (moved)
+		wake_writers(ring, before);
 }
 
 /* Makes a cursor for a reader that sees everything from the oldest data on. */
@@ -134,27 +140,55 @@ static struct cursor *add_cursor(struct ring *ring)
 	mutex_lock(&ring->producer.lock);
 	mutex_lock(&ring->list_lock);
 	cursor->id = ring->next_cursor++;
+	mutex_lock(&cursor->lock);
+	cursor_take_data(ring, cursor);
 	/* What was overwritten before it came it has not lost. */
-	go_to_oldest(ring, cursor, (struct place) {});
+	cursor_seek(ring, cursor, producer_oldest(ring), (struct place) {});
+	mutex_unlock(&cursor->lock);
+	/* From now on the tail waits for it. */
 	list_add_tail(&cursor->link, &ring->cursors);
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&ring->producer.lock);
 	return cursor;
 }
 
-/* With list_lock held: takes a cursor out of the list, and remembers what was read there. */
-static void part(struct ring *ring, struct cursor *cursor)
+/*
+ * Takes a cursor out of the list. What was read there stays read, and the tail does not wait for it
+ * any more; returns whether the tail has moved.
+ *
+ * With list_lock held, and the lock of the cursor: in one critical section, as whoever moves the
+ * tail between two of them would take what was read for unread, or the reverse.
+ */
+static bool remove_cursor(struct ring *ring, struct cursor *cursor)
 {
 	struct received received;
+	bool moved;
 
-	if (list_empty(&cursor->link))
-		return;
+	/* While it is in the list: where there is no other, the tail stays there. */
+	moved = move_tail(ring);
 	list_del_init(&cursor->link);
-	mutex_lock(&cursor->lock);
 	received = cursor_received(ring, cursor, (struct place) { *cursor->mark, cursor->next });
-	mutex_unlock(&cursor->lock);
 	ring->departed.records += received.records;
 	ring->departed.bytes += received.bytes;
+	return move_tail(ring) || moved;
+}
+
+/* Takes the cursor of an endpoint that is being closed out of the list, unless it was evicted. */
+static void part(struct ring *ring, struct cursor *cursor)
+{
+	bool moved = false;
+	u64 before;
+
+	mutex_lock(&ring->list_lock);
+	before = ring->tail;
+	if (!list_empty(&cursor->link)) {
+		mutex_lock(&cursor->lock);
+		moved = remove_cursor(ring, cursor);
+		mutex_unlock(&cursor->lock);
+	}
+	mutex_unlock(&ring->list_lock);
+	if (moved)
+		wake_writers(ring, before);
 }
 
 /* An endpoint is being opened. The cursor that it reads at is NULL if it does not read. */
@@ -181,15 +215,12 @@ int ring_join(struct ring *ring, bool reads, bool writes, struct cursor **cursor
 void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *cursor)
 {
 	if (cursor && ring->is_broadcast) {
-		mutex_lock(&ring->list_lock);
 		part(ring, cursor);
-		mutex_unlock(&ring->list_lock);
 		if (mistake(cursor_after_its_endpoint))
 			kfree(cursor);
 		hrtimer_cancel(&cursor->alarm);
 		if (!mistake(cursor_after_its_endpoint))
 			kfree(cursor);
-		ring_advance_tail(ring);
 	}
 	/* Fully ordered: after what was written, and before the looks at the queues. */
 	if (reads)
@@ -244,7 +275,7 @@ void ring_clear(struct ring *ring)
 		mutex_unlock(&cursor->lock);
 		moved = true;
 	}
-	if (ring->is_broadcast && !ring->overwrites) {
+	if (tail_follows_cursors(ring)) {
 		/* Whether there is a cursor or not: nothing is left for one that is to come. */
 		before = ring->tail;
 		moved = is_beyond(newest, before);
@@ -336,7 +367,7 @@ int ring_resize(struct ring *ring, u64 capacity)
 	}
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&producer->lock);
-	/* Nobody is in it any more: a cursor that is in no list was parted, and is not read at. */
+	/* Nobody is in it any more: at a cursor that is in no list nobody reads. */
 	if (!mistake(memory_after_it_was_freed))
 		mirror_free(data);
 	/* There may be room now, and of what is unread less may be enough. */
@@ -358,36 +389,45 @@ static struct cursor *find_cursor(struct ring *ring, u64 id)
 	return NULL;
 }
 
-/* Parts a reader from the ring. Where readers compete, the cursor is the ring's. */
+/*
+ * Takes a cursor away from the endpoint that reads there. What the endpoint has not read stays for
+ * the next reader if there is no other. Where readers compete, the cursor is the ring's.
+ */
 int ring_evict(struct ring *ring, u64 id)
 {
 	struct cursor *cursor;
+	struct place oldest;
+	bool moved = false;
 	int err = -ENOENT;
+	u64 before;
 
 	if (!ring->is_broadcast)
 		return -EINVAL;
 	mutex_lock(&ring->producer.lock);
 	mutex_lock(&ring->list_lock);
+	before = ring->tail;
 	cursor = find_cursor(ring, id);
 	if (cursor && cursor->id == id) {
 		err = 0;
 		/*
 		 * With its lock held nobody is in the middle of a read that has looked before: what
-		 * is at the cursor may be overwritten from now on. What was lost so far stays its
-		 * loss, and nothing is added to it.
+		 * is at the cursor may be overwritten from now on.
 		 */
 		mutex_lock(&cursor->lock);
-		cursor_seek(ring, cursor, producer_newest(ring), producer_oldest(ring));
-		cursor->refused = true;
+		oldest = producer_oldest(ring);
+		moved = remove_cursor(ring, cursor);
+		/* What was lost so far stays its loss, and nothing is added to it. */
+		cursor_seek(ring, cursor, producer_newest(ring), oldest);
+		cursor->data = NULL;
 		WRITE_ONCE(cursor->evicted, true);
 		mutex_unlock(&cursor->lock);
-		part(ring, cursor);
 	}
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&ring->producer.lock);
 	if (err)
 		return err;
-	ring_advance_tail(ring);
+	if (moved)
+		wake_writers(ring, before);
 	ring_tell_everybody(ring, &ring->readers);
 	return 0;
 }
@@ -396,18 +436,22 @@ int ring_evict(struct ring *ring, u64 id)
 int ring_seek(struct ring *ring, struct cursor *cursor, bool to_oldest)
 {
 	struct place oldest;
+	int err = 0;
 
-	if (READ_ONCE(cursor->evicted))
-		return -ESHUTDOWN;
 	mutex_lock(&ring->producer.lock);
+	/* The tail does not move meanwhile. */
 	mutex_lock(&ring->list_lock);
 	oldest = producer_oldest(ring);
 	mutex_lock(&cursor->lock);
-	if (!cursor->refused)
+	if (cursor->data)
 		cursor_seek(ring, cursor, to_oldest ? oldest : producer_newest(ring), oldest);
+	else
+		err = -ESHUTDOWN;
 	mutex_unlock(&cursor->lock);
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&ring->producer.lock);
+	if (err)
+		return err;
 	ring_advance_tail(ring);
 	/* Who sleeps on the same endpoint looks at the new place. */
 	ring_tell_everybody(ring, &ring->readers);
@@ -491,8 +535,8 @@ static void cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
 	struct received received;
 
 	mutex_lock(&cursor->lock);
-	if (cursor->refused) {
-		/* What happens in the ring is none of its business any more. */
+	if (!cursor->data) {
+		/* It was evicted: what happens in the ring does not concern it any more. */
 		info->unread = 0;
 		received = cursor_received(ring, cursor,
 					   (struct place) { *cursor->mark, cursor->next });

@@ -111,6 +111,10 @@ struct cursor {
 	/* Under the lock. */
 	/* The last that was seen of the head. */
 	u64 head_seen;
+	/*
+	 * The writers' data. NULL from when the cursor is evicted, as a resize then frees them
+	 * without looking at it; the same as evicted.
+	 */
 	char *data;
 	u64 mask;
 	u64 high_water;
@@ -120,14 +124,13 @@ struct cursor {
 	u64 next;
 	/* But for the bytes of a stream, which the position tells. */
 	struct received received;
-	/* It was parted from the ring; the same as evicted. */
-	bool refused;
 	/* It has a watermark. */
 	bool gauged;
 	/* Something was lost that those who read here were not told of. */
 	bool untold;
 
 	/* Without it. */
+	/* It was taken from its endpoint. Changed under the lock. */
 	bool evicted;
 	/* Something was lost that nobody has been told of. Set before the mark moves over it. */
 	bool missed;

@@ -82,7 +82,7 @@ int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct waterm
 		WRITE_ONCE(ring->readers.every_edge, true);
 
 	mutex_lock(&cursor->lock);
-	if (cursor->refused) {
+	if (!cursor->data) {
 		mutex_unlock(&cursor->lock);
 		return -ESHUTDOWN;
 	}

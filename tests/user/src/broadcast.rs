@@ -3,16 +3,22 @@
 //! Rings whose readers each see everything: where they begin, what holds a writer up, and how
 //! one is got rid of.
 
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, SpliceFFlags, splice};
 use nix::poll::{PollFlags, PollTimeout};
-use nix::unistd::{Whence, lseek64};
+use nix::unistd::{Whence, close, lseek64};
 
+use crate::abi::{Cursor, Header, stored};
 use crate::control::{Kind, RECORD, Ring, STREAM, control};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, test};
+use crate::memory::Pages;
 use crate::random::Random;
 use crate::stream::{assert_pattern, pattern};
 use crate::task::{Call, Process, Task};
@@ -42,10 +48,13 @@ pub const TESTS: &[Test] = &[
     test!(evicted_reader_is_woken),
     test!(evicted_reader_lets_writers_go_on),
     test!(evicted_reader_may_open_again),
+    test!(evicted_in_the_middle_of_a_read_loses_and_repeats_nothing).seconds(60),
+    test!(evicted_endpoint_says_so_whatever_it_is_asked),
     test!(evict_knows_its_cursors),
 ];
 
 const SMALL: usize = 4096;
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// The kinds whose readers each see everything.
 fn kinds() -> impl Iterator<Item = Kind> {
@@ -540,6 +549,151 @@ fn evicted_reader_may_open_again() {
         writer.put(b"works");
         assert_eq!(again.take(10), Ok(b"works".to_vec()));
         assert_eq!(ring.cursors().len(), 1);
+    }
+}
+
+/// A reader reads as fast as it can and is evicted. What it has received and what the next reader
+/// finds is all that was written: no byte and no record is missing, and none comes twice.
+fn evicted_in_the_middle_of_a_read_loses_and_repeats_nothing() {
+    const CAPACITY: u64 = 1 << 20;
+    let rounds = by_lane(30, 5);
+    for kind in kinds().filter(|kind| !kind.overwrites()) {
+        for length in [256, PIPE_BUF] {
+            let ring = Ring::new(kind, CAPACITY);
+            let writer = ring.writer();
+            writer.set_nonblocking(true);
+            let in_ring = match kind.is_stream() {
+                true => length,
+                false => stored(length),
+            };
+            let mut random = Random::new(length as u64);
+            let (mut written, mut messages) = (0, 0);
+            let mut victim = ring.reader();
+            for round in 0..rounds {
+                while let Ok(count) = writer.write(&pattern(written, length)) {
+                    assert_eq!(count, length, "the capacity is a multiple of it");
+                    written += count as u64;
+                }
+                let case = format!("{kind}, {length} bytes, round {round}");
+                let evict_at = messages + random.up_to(64);
+                let received = Arc::new(AtomicU64::new(messages));
+                let seen = Arc::clone(&received);
+                let reading = Task::spawn(move || {
+                    let mut buffer = vec![0; length];
+                    loop {
+                        match victim.read(&mut buffer) {
+                            Ok(count) => {
+                                assert_eq!(count, length);
+                                let position = messages * length as u64;
+                                assert_pattern(&buffer, position);
+                                messages += 1;
+                                seen.store(messages, Ordering::Relaxed);
+                            }
+                            Err(error) => break error,
+                        }
+                    }
+                });
+                while received.load(Ordering::Relaxed) < evict_at {
+                    thread::yield_now();
+                }
+                ring.evict(victim.cursor().id).expect("evict");
+                assert_eq!(reading.finish(), Errno::ESHUTDOWN, "{case}");
+                messages = received.load(Ordering::Relaxed);
+
+                let next = ring.reader();
+                let left = written / length as u64 - messages;
+                assert_eq!(next.cursor().unread, left * in_ring as u64, "{case}");
+                let taken = messages * length as u64;
+                assert_eq!(ring.info().bytes_out, taken, "{case}");
+                if kind.is_stream() {
+                    assert_eq!(taken + next.available() as u64, written, "{case}");
+                } else {
+                    next.set_headers(true);
+                    let first = next.take_records(Header::SIZE + length).expect("read");
+                    assert_eq!(first[0].0.sequence, messages, "{case}");
+                    assert_eq!(first[0].0.lost, 0, "{case}");
+                    assert_pattern(&first[0].1, taken);
+                    messages += 1;
+                    next.set_headers(false);
+                }
+                close(victim.as_raw_fd()).expect("close");
+                victim = next;
+            }
+        }
+    }
+}
+
+/// Fails unless every call that asks for data at the cursor of an evicted endpoint says that there
+/// are none, and never will be.
+fn assert_evicted(kind: Kind, end: Endpoint, to_pipe: Endpoint, case: &str) {
+    assert_eq!(end.available(), 0, "FIONREAD, {case}");
+    assert_eq!(end.cursor().unread, 0, "{case}");
+    let said = end.ready(PollFlags::POLLIN);
+    let gone = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+    assert_eq!(said, gone, "{case}");
+
+    let mut buffer = [0; 100];
+    let pages = Pages::map(1);
+    let none = SpliceFFlags::empty();
+    let answers = [
+        end.read(&mut buffer),
+        end.readv_to(&[pages.span(0, 10), pages.span(10, 90)]),
+        end.preadv2(&mut buffer, -1, libc::RWF_NOWAIT),
+        splice(end, None, to_pipe, None, 100, none),
+    ];
+    assert_eq!(answers, [Err(Errno::ESHUTDOWN); 4], "{case}");
+    assert_eq!(end.read(&mut []), Ok(0), "nothing asked, nothing said");
+    for whence in [Whence::SeekSet, Whence::SeekEnd] {
+        assert_eq!(lseek64(end, 0, whence), Err(Errno::ESHUTDOWN), "{case}");
+    }
+    for bytes in [0, 1000] {
+        let answer = end.set_watermark(bytes, Duration::from_secs(1));
+        assert_eq!(answer, Err(Errno::ESHUTDOWN), "{case}");
+    }
+    // This one is of the endpoint, and not of the cursor.
+    let headers = match kind.is_stream() {
+        true => Err(Errno::EINVAL),
+        false => Ok(()),
+    };
+    for on in [true, false] {
+        assert_eq!(end.try_set_headers(on), headers, "{case}");
+        assert_eq!(end.available(), 0, "FIONREAD, {case}");
+    }
+}
+
+fn evicted_endpoint_says_so_whatever_it_is_asked() {
+    for kind in kinds() {
+        let ring = Ring::new(kind, 1 << 16);
+        let (reader, both) = (ring.reader(), ring.both());
+        let (stays, writer) = (ring.reader(), ring.writer());
+        let [pipe, to_pipe] = nix::unistd::pipe()
+            .map(|(r, w)| [r, w])
+            .expect("pipe")
+            .map(Endpoint::keep);
+        writer.put(b"never read");
+        let before = [reader, both].map(Endpoint::cursor);
+        for cursor in before {
+            ring.evict(cursor.id).expect("evict");
+        }
+        for round in 0..100 {
+            for (end, before) in [reader, both].into_iter().zip(before) {
+                assert_evicted(kind, end, to_pipe, &format!("{kind}, round {round}"));
+                let after = Cursor {
+                    unread: 0,
+                    ..before
+                };
+                assert_eq!(end.cursor(), after, "{kind}");
+            }
+            // Room for it, and in the end all of the ring is written anew.
+            stays.drain();
+            writer.put(&[b'x'; 1000]);
+        }
+        assert_eq!(pipe.available(), 0);
+        // It can still write.
+        both.put(b"works");
+        let id = stays.cursor().id;
+        let listed: Vec<_> = ring.cursors().iter().map(|cursor| cursor.id).collect();
+        assert_eq!(listed, [id], "{kind}");
     }
 }
 

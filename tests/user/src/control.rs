@@ -283,6 +283,11 @@ impl Ring {
     pub fn named(name: &str, kind: Kind, capacity: u64) -> Self {
         let made = control().create(kind.request(name, capacity));
         made.unwrap_or_else(|error| panic!("create {name}, {kind}: {error}"));
+        Self::known(name)
+    }
+
+    /// A ring that is there.
+    pub fn known(name: &str) -> Self {
         Self {
             name: abi::name(name),
         }

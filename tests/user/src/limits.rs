@@ -3,6 +3,7 @@
 //! How many rings there may be, and how large: of everybody, of a user, of a memory cgroup.
 
 use std::fs::{self, Permissions};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
 use nix::errno::Errno;
@@ -10,9 +11,10 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use crate::cgroup::Cgroup;
-use crate::control::{Kind, NODE, RECORD, Ring, STREAM, control};
+use crate::control::{Kind, NODE, RECORD, Ring, STREAM, control, name_of};
 use crate::harness::{Lane, Test, by_lane, lane, note, test};
 use crate::leaks;
+use crate::random::Random;
 use crate::task::Process;
 
 pub const TESTS: &[Test] = &[
@@ -31,6 +33,13 @@ pub const TESTS: &[Test] = &[
     test!(quota_is_of_each_user)
         .params("default_ring=0 max_user_bytes=16384")
         .alone(),
+    test!(quota_covers_what_an_evicted_reader_keeps)
+        .params("default_ring=0 max_user_bytes=4194304")
+        .alone(),
+    test!(quota_covers_all_memory_whatever_a_user_does)
+        .params("default_ring=0 max_user_bytes=4194304")
+        .alone()
+        .seconds(40),
     test!(quota_is_not_for_root).params("default_ring=0 max_user_bytes=16384"),
     test!(memory_limit_of_a_cgroup_is_enomem).no_ring(),
     test!(memory_limit_of_a_cgroup_is_nobody_elses).no_ring(),
@@ -175,6 +184,136 @@ fn quota_is_of_each_user() {
     as_user(USER + 1, || assert_eq!(create("yours", 16384), Ok(())));
 }
 
+/// What a user may have where these tests ask for it.
+const QUOTA: u64 = 4 << 20;
+
+/// Runs `body` as a user without rights, with a function that fails if the kernel has clearly more
+/// memory for that user than the quota allows. (A cgroup is charged in batches.)
+fn as_watched_user(body: impl FnOnce(&dyn Fn(&str))) {
+    let group = Cgroup::limited_to("max");
+    Process::fork(|| {
+        group.join();
+        as_user(USER, || {
+            let before = group.memory();
+            body(&|case| {
+                let more = group.memory().saturating_sub(before);
+                assert!(
+                    more <= 2 * QUOTA,
+                    "{case}: {more} bytes, and {QUOTA} are allowed"
+                );
+            });
+        });
+    })
+    .finish();
+    for ring in control().rings() {
+        control().destroy(name_of(&ring.name)).expect("destroy");
+    }
+    group.remove();
+}
+
+/// A larger ring, a reader that is evicted and stays open, and a smaller ring again.
+fn quota_covers_what_an_evicted_reader_keeps() {
+    as_watched_user(|check| {
+        for kind in Kind::all().filter(|kind| kind.is_broadcast()) {
+            let ring = Ring::new(kind, 1 << 16);
+            let mut evicted = Vec::new();
+            for round in 1..=20 {
+                match ring.resize(QUOTA / 2) {
+                    Ok(()) => {}
+                    // What it keeps is charged.
+                    Err(error) => {
+                        assert_eq!(error, Errno::EDQUOT, "{kind}");
+                        break;
+                    }
+                }
+                let reader = ring.open(OFlag::O_RDONLY);
+                ring.evict(ring.cursors()[0].id).expect("evict");
+                evicted.push(reader);
+                assert_eq!(ring.resize(1 << 16), Ok(()), "{kind}");
+                check(&format!("{kind}, round {round}"));
+            }
+            for reader in &evicted {
+                let answer = nix::unistd::read(reader, &mut [0]);
+                assert_eq!(answer, Err(Errno::ESHUTDOWN), "{kind}");
+            }
+            ring.destroy();
+            check(&format!("{kind}, destroyed"));
+            // With the last endpoint all of it is given back.
+            drop(evicted);
+            let again = Ring::new(kind, QUOTA);
+            again.destroy();
+        }
+    });
+}
+
+fn quota_covers_all_memory_whatever_a_user_does() {
+    as_watched_user(|check| {
+        let kinds: Vec<_> = Kind::all().collect();
+        let mut random = Random::new(5);
+        let (mut rings, mut ends) = (Vec::<Ring>::new(), Vec::<OwnedFd>::new());
+        let mut refused = 0;
+        for step in 0..by_lane(3000, 600) {
+            let size = (1 << 15) << random.up_to(6);
+            let index = random.next() as usize;
+            let ring = rings.get(index % rings.len().max(1)).copied();
+            let answer = match (random.up_to(8), ring) {
+                (1, _) | (_, None) => {
+                    let kind = kinds[index % kinds.len()];
+                    let name = format!("quota-{step}");
+                    let made = control().create(kind.request(&name, size));
+                    made.map(|()| rings.push(Ring::known(&name)))
+                }
+                (2 | 3, Some(ring)) => ring.resize(size),
+                (4, Some(ring)) => {
+                    let flags = [OFlag::O_RDONLY, OFlag::O_WRONLY, OFlag::O_RDWR];
+                    let flags = flags[index % 3] | OFlag::O_NONBLOCK;
+                    ring.try_open(flags).map(|end| ends.push(end))
+                }
+                (5, Some(ring)) => match ring.cursors().first() {
+                    Some(cursor) => ring.evict(cursor.id),
+                    None => Ok(()),
+                },
+                (6, Some(ring)) => {
+                    ring.destroy();
+                    rings.retain(|other| other.name() != ring.name());
+                    Ok(())
+                }
+                (7, _) if ends.len() > 20 => {
+                    ends.swap_remove(index % ends.len());
+                    Ok(())
+                }
+                (_, Some(_)) => match ends.get(index % ends.len().max(1)) {
+                    Some(end) => nix::unistd::write(end, &[b'x'; 1000]).map(drop),
+                    None => Ok(()),
+                },
+            };
+            match answer {
+                Ok(()) => {}
+                Err(Errno::EDQUOT) => refused += 1,
+                // Shared cursors, data that do not fit, ends that only read, rings that are full or
+                // gone, and nobody to write for.
+                Err(
+                    Errno::EINVAL
+                    | Errno::EBUSY
+                    | Errno::EBADF
+                    | Errno::EAGAIN
+                    | Errno::ENOBUFS
+                    | Errno::ENODEV
+                    | Errno::EPIPE,
+                ) => {}
+                Err(error) => panic!("step {step}: {error}"),
+            }
+            check(&format!("step {step}"));
+        }
+        note!(
+            "{refused} times refused, {} rings and {} ends left",
+            rings.len(),
+            ends.len()
+        );
+        assert!(refused > 0);
+    });
+}
+
 fn quota_is_not_for_root() {
     for number in 0..10 {
         assert_eq!(create(&format!("ring-{number}"), 16384), Ok(()));
@@ -232,9 +371,7 @@ fn memory_limit_of_a_cgroup_is_enomem() {
     .finish();
     assert_eq!(group.kills(), 0, "and nobody was killed for it");
     for ring in control().rings() {
-        control()
-            .destroy(crate::control::name_of(&ring.name))
-            .expect("destroy");
+        control().destroy(name_of(&ring.name)).expect("destroy");
     }
     group.remove();
 }
@@ -265,9 +402,7 @@ fn memory_limit_of_a_cgroup_is_nobody_elses() {
     assert_eq!(nix::unistd::write(limited.expect("open"), b"x"), Ok(1));
     assert_eq!(group.kills(), 0);
     for ring in control().rings() {
-        control()
-            .destroy(crate::control::name_of(&ring.name))
-            .expect("destroy");
+        control().destroy(name_of(&ring.name)).expect("destroy");
     }
     note!("{before} KiB before, {} KiB after", leaks::kernel_memory());
     group.remove();
