@@ -116,11 +116,11 @@ void *ringdev_vmap(struct page **pages, unsigned int count)
 /* What sys.rs declares by hand. */
 typedef void vunmap_t(const void *addr);
 typedef size_t fault_in_readable_t(const char __user *addr, size_t size);
-typedef size_t fault_in_writeable_t(char __user *addr, size_t size);
+typedef size_t fault_in_safe_writeable_t(const char __user *addr, size_t size);
 typedef size_t fault_in_iov_iter_t(const struct iov_iter *iter, size_t size);
 
 SAME_TYPE(vunmap, vunmap_t);
 SAME_TYPE(fault_in_readable, fault_in_readable_t);
-SAME_TYPE(fault_in_writeable, fault_in_writeable_t);
+SAME_TYPE(fault_in_safe_writeable, fault_in_safe_writeable_t);
 SAME_TYPE(fault_in_iov_iter_readable, fault_in_iov_iter_t);
 SAME_TYPE(fault_in_iov_iter_writeable, fault_in_iov_iter_t);

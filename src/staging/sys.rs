@@ -71,7 +71,7 @@ extern "C" {
 extern "C" {
     pub(super) fn vunmap(addr: *const c_void);
     pub(super) fn fault_in_readable(addr: *const c_char, size: usize) -> usize;
-    pub(super) fn fault_in_writeable(addr: *mut c_char, size: usize) -> usize;
+    pub(super) fn fault_in_safe_writeable(addr: *const c_char, size: usize) -> usize;
     pub(super) fn fault_in_iov_iter_readable(iter: *const bindings::iov_iter, size: usize)
         -> usize;
     pub(super) fn fault_in_iov_iter_writeable(

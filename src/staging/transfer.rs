@@ -58,7 +58,8 @@ pub(crate) trait Destination {
     /// Moves back over the last `bytes` bytes copied; there have to be as many.
     fn rewind(&mut self, bytes: usize);
 
-    /// Makes the next `bytes` bytes present, and returns how many of them can be written.
+    /// Makes the next `bytes` bytes present, and returns how many of them can be written. Changes
+    /// none of them.
     ///
     /// May sleep for as long as user space wishes: no lock may be held.
     fn fault_in(&mut self, bytes: usize) -> usize;
@@ -230,8 +231,10 @@ impl Destination for UserDestination {
 
     fn fault_in(&mut self, bytes: usize) -> usize {
         let bytes = bytes.min(self.0.remaining);
+        // Not `fault_in_writeable()`, which stores zeros: a read that fails leaves the buffer as it
+        // was.
         // SAFETY: As for `UserSource::fault_in`.
-        let missing = unsafe { sys::fault_in_writeable(self.0.address as *mut _, bytes) };
+        let missing = unsafe { sys::fault_in_safe_writeable(self.0.address as *const _, bytes) };
         bytes.saturating_sub(missing)
     }
 }

@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     test!(stalled_reader_stalls_nobody_else),
     test!(stalled_reader_finds_the_ring_emptied_by_others),
     test!(stalled_reader_is_not_outrun_by_writers),
+    test!(stalled_reader_leaves_alone_what_it_does_not_fill).seconds(40),
     test!(stalled_atomic_write_stays_in_one_piece),
     test!(stalled_atomic_write_stays_in_one_piece_of_whatever_kind),
     test!(stalled_rest_of_a_write_stays_in_one_piece),
@@ -280,6 +281,135 @@ fn stalled_reader_is_not_outrun_by_writers() {
         let bytes = [slow.pages.get(0, count), reader.drain()].map(payload);
         assert_pattern(&bytes.concat(), 0);
         assert_eq!(bytes.concat().len() as u64, written, "{kind}");
+    }
+}
+
+/// What becomes of the data while a reader waits for its memory, and what its read returns then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    /// Others take them: `EAGAIN`.
+    Taken,
+    /// Others take them, and a signal comes while the reader sleeps: `EINTR`.
+    TakenAndInterrupted,
+    /// The ring is cleared: `EAGAIN`.
+    Cleared,
+    /// Others take them, and the ring is destroyed: 0.
+    Ended,
+    /// The reader is evicted: `ESHUTDOWN`.
+    Evicted,
+    /// Others take the record, and the next one is too long: `EMSGSIZE`.
+    Longer,
+    /// Others leave three bytes, or take the record and write another of three bytes.
+    Shorter,
+}
+
+impl Meanwhile {
+    const ALL: [Self; 7] = [
+        Self::Taken,
+        Self::TakenAndInterrupted,
+        Self::Cleared,
+        Self::Ended,
+        Self::Evicted,
+        Self::Longer,
+        Self::Shorter,
+    ];
+
+    fn applies_to(self, kind: Kind) -> bool {
+        match self {
+            Self::Evicted => kind.is_broadcast(),
+            Self::Longer => !kind.is_stream(),
+            _ => true,
+        }
+    }
+}
+
+/// A read makes missing pages present before it copies. If there is nothing to copy after that, or
+/// less, the bytes that it does not fill are as they were.
+fn stalled_reader_leaves_alone_what_it_does_not_fill() {
+    const LENGTH: usize = 2 * PAGE;
+    const BEFORE: u8 = 0xaa;
+    on_signal(Signal::SIGUSR1, SaFlags::empty());
+    for kind in Kind::all() {
+        for meanwhile in Meanwhile::ALL {
+            if !meanwhile.applies_to(kind) {
+                continue;
+            }
+            for vector in [false, true] {
+                let case = format!("{kind}, {meanwhile:?}, readv: {vector}");
+                let ring = Ring::new(kind, 16 * PAGE as u64);
+                let (reader, writer) = (ring.reader(), ring.writer());
+                reader.set_nonblocking(meanwhile != Meanwhile::TakenAndInterrupted);
+                writer.put(&[b'x'; LENGTH]);
+                let slow = SlowPages::map(3);
+                let span = slow.pages.span(100, LENGTH);
+                let call = if vector { Call::READV } else { Call::READ };
+                let task = Task::spawn(move || match vector {
+                    true => reader.readv_to(&[span]),
+                    false => reader.read_to(span),
+                });
+                assert_eq!(slow.await_fault(), 0, "{case}");
+
+                let take = |size| assert_eq!(reader.take_exactly(size), vec![b'x'; size]);
+                match meanwhile {
+                    Meanwhile::Taken | Meanwhile::TakenAndInterrupted => take(LENGTH),
+                    Meanwhile::Cleared => ring.clear(),
+                    Meanwhile::Ended => {
+                        take(LENGTH);
+                        ring.destroy();
+                    }
+                    Meanwhile::Evicted => ring.evict(reader.cursor().id).expect("evict"),
+                    Meanwhile::Longer => {
+                        take(LENGTH);
+                        writer.put(&[b'y'; LENGTH + 1]);
+                    }
+                    Meanwhile::Shorter if kind.is_stream() => take(LENGTH - 3),
+                    Meanwhile::Shorter => {
+                        take(LENGTH);
+                        writer.put(b"xxx");
+                    }
+                }
+                let mut missing = vec![1, 2];
+                slow.provide(0, &[BEFORE; PAGE]);
+                if meanwhile == Meanwhile::TakenAndInterrupted {
+                    // It may ask for the other pages before it finds out.
+                    loop {
+                        match slow.fault_within(PollTimeout::from(5_u8)) {
+                            Some(page) => {
+                                slow.provide(page, &[BEFORE; PAGE]);
+                                missing.retain(|other| *other != page);
+                            }
+                            None if task.sleeper.is_asleep_in(call) => break,
+                            None => {}
+                        }
+                    }
+                    task.sleeper.signal(Signal::SIGUSR1);
+                }
+                while let Some(page) = slow.await_fault_of(&task) {
+                    slow.provide(page, &[BEFORE; PAGE]);
+                    missing.retain(|other| *other != page);
+                }
+                let answer = task.finish();
+                for page in missing {
+                    slow.provide(page, &[BEFORE; PAGE]);
+                }
+
+                let wanted = match meanwhile {
+                    Meanwhile::Taken | Meanwhile::Cleared => Err(Errno::EAGAIN),
+                    Meanwhile::TakenAndInterrupted => Err(Errno::EINTR),
+                    Meanwhile::Ended => Ok(0),
+                    Meanwhile::Evicted => Err(Errno::ESHUTDOWN),
+                    Meanwhile::Longer => Err(Errno::EMSGSIZE),
+                    Meanwhile::Shorter => Ok(3),
+                };
+                assert_eq!(answer, wanted, "{case}");
+                let count = answer.unwrap_or(0);
+                let mut expected = vec![BEFORE; 3 * PAGE];
+                expected[100..][..count].fill(b'x');
+                let found = slow.pages.get(0, 3 * PAGE);
+                let changed = (0..3 * PAGE).find(|at| found[*at] != expected[*at]);
+                assert_eq!(changed, None, "{case}: the first byte that differs");
+            }
+        }
     }
 }
 
