@@ -52,8 +52,13 @@ enum Tried {
     Read(usize),
     /// It was overwritten while it was copied.
     Lapped,
-    /// So many bytes were missing from the destination, and nothing has happened.
-    Faulted(usize),
+    /// Not all of it could be copied, and nothing has happened.
+    Faulted {
+        /// How many bytes the destination needs for that.
+        needed: usize,
+        /// How many it needs for the first record.
+        least: usize,
+    },
 }
 
 impl Channel {
@@ -198,13 +203,14 @@ impl Channel {
                     piece = lapped(piece)?;
                     faults = 0;
                 }
-                Some(Tried::Faulted(missing)) => {
+                Some(Tried::Faulted { needed, least }) => {
                     faults += 1;
-                    if self.fault_in_destination(reader, to, missing, faults)? < missing {
+                    let present = self.fault_in_destination(reader, to, needed, faults)?;
+                    if present < least {
                         return Err(EFAULT);
                     }
-                    // As for a stream: no longer batch than that.
-                    piece = missing;
+                    // As for a stream: no longer batch than that. What cannot be written ends it.
+                    piece = present;
                 }
                 None if last => return Ok(()),
                 None => last = self.wait_for_data(reader, waiting)?,
@@ -232,6 +238,7 @@ impl Channel {
             return Ok(None);
         };
         let lost = records.lost();
+        let first = records.payload().len;
 
         let (len, copied) = match batch {
             Batch::Payload => {
@@ -262,7 +269,11 @@ impl Channel {
         if copied < len {
             drop(cursor);
             to.rewind(copied);
-            return Ok(Some(Tried::Faulted(len)));
+            let least = match batch {
+                Batch::Payload => len,
+                Batch::WithHeaders => Header::SIZE + first,
+            };
+            return Ok(Some(Tried::Faulted { needed: len, least }));
         }
         let (bytes, count) = (records.payload_bytes(), records.count());
         // Whoever gets headers is told by them.

@@ -260,7 +260,10 @@ static void release_run(struct cursor *cursor, const struct run *run, bool told)
 	release_mark(cursor->mark, run->end);
 }
 
-/* All or nothing. */
+/*
+ * All of a record or nothing; of a batch, the records that fit the present part of the memory, if
+ * not all of it is.
+ */
 static int read_records(struct ring *ring, struct cursor *cursor, struct iov_iter *to,
 			bool headers, bool nowait, size_t *read)
 {
@@ -272,7 +275,7 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 
 	for (;;) {
 		size_t room = iov_iter_count(to);
-		size_t len, copied;
+		size_t len, copied, present;
 		struct run run;
 		u64 lost;
 
@@ -318,10 +321,11 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 		if (copied < len) {
 			mutex_unlock(&cursor->lock);
 			iov_iter_revert(to, copied);
-			if (fault_in(ring, cursor, to, len, ++faults) < len)
+			present = fault_in(ring, cursor, to, len, ++faults);
+			if (present < (headers ? header_size + run.length : len))
 				return -EFAULT;
 			/* There may be more by now, but not for what is not present. */
-			piece = len;
+			piece = present;
 			continue;
 		}
 		if (cursor_was_lapped(ring, run.position)) {
