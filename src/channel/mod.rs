@@ -587,9 +587,13 @@ impl Channel {
         let mut producer = self.producer.lock();
         let writing = &mut *producer;
         let newest = writing.core.newest();
-        let all = writing.core.capacity().bytes();
-        // Where data are overwritten the writers' side gives them up, elsewhere the cursors do.
-        writing.core.make_room(&self.positions, &*writing.data, all);
+        if self.attributes.overwrites() {
+            // Here the writers' side moves the tail, elsewhere the cursors do. Not record by
+            // record: writers wait meanwhile, and a large ring has many.
+            writing
+                .core
+                .give_up_before(&self.positions, newest.position);
+        }
         let mut last = None;
         let cursors = self.cursors.lock();
         for reader in self.all(&cursors) {

@@ -262,9 +262,12 @@ void ring_clear(struct ring *ring)
 	mutex_lock(&producer->lock);
 	newest = ring->head;
 	before = ring->tail;
-	/* Where data are overwritten the writers' side gives them up, elsewhere the cursors do. */
+	/*
+	 * Where data are overwritten the writers' side gives them up, elsewhere the cursors do. Not
+	 * record by record: writers wait meanwhile, and a large ring has many.
+	 */
 	if (ring->overwrites)
-		producer_make_room(ring, producer->mask + 1);
+		producer_give_up_before(ring, newest);
 	mutex_lock(&ring->list_lock);
 	list_for_each_entry(cursor, &ring->cursors, link) {
 		mutex_lock(&cursor->lock);

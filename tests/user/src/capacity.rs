@@ -2,12 +2,14 @@
 
 //! Changing a ring while it is used: its capacity, and all that is in it.
 
+use std::time::Instant;
+
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFlags, PollTimeout};
 use nix::unistd::{Whence, lseek64};
 
-use crate::abi::stored;
+use crate::abi::{Header, stored};
 use crate::control::{Kind, RECORD, Ring, STREAM, control};
 use crate::harness::{Test, by_lane, note, test};
 use crate::random::Random;
@@ -35,6 +37,8 @@ pub const TESTS: &[Test] = &[
     test!(clear_is_told_in_the_next_header),
     test!(clear_lets_blocked_writers_go_on),
     test!(clear_under_load_keeps_the_accounts).seconds(60),
+    test!(clear_of_overwritten_records_keeps_the_accounts),
+    test!(clear_takes_no_longer_for_records_than_for_a_stream).seconds(60),
 ];
 
 fn resize_keeps_what_is_there_wherever_it_lies() {
@@ -412,5 +416,94 @@ fn clear_under_load_keeps_the_accounts() {
             sent.sent
         );
         assert_eq!(all, sent.sent, "{kind}");
+    }
+}
+
+/// Writers overtake the readers, which stand at several places, and then the ring is cleared.
+fn clear_of_overwritten_records_keeps_the_accounts() {
+    for kind in Kind::all().filter(|kind| kind.overwrites() && !kind.is_stream()) {
+        let ring = Ring::small(kind);
+        let (readers, writer) = ([ring.reader(), ring.reader()], ring.writer());
+        let mut random = Random::new(2);
+        let mut sent = 0;
+        // The sequence number that each cursor comes to next.
+        let mut next = [0; 2];
+        for reader in readers {
+            reader.set_headers(true);
+            reader.set_nonblocking(true);
+        }
+        for round in 0..200 {
+            for _ in 0..random.up_to(100) {
+                writer.put(&vec![b'x'; random.up_to(200) as usize]);
+                sent += 1;
+            }
+            for (number, reader) in readers.into_iter().enumerate() {
+                let cursor = if kind.is_broadcast() { number } else { 0 };
+                for _ in 0..random.up_to(3) {
+                    let size = random.up_to(2000).max(300) as usize;
+                    for (header, _) in reader.take_records(size).unwrap_or_default() {
+                        let lost = header.sequence - next[cursor];
+                        assert_eq!(header.lost, lost, "{kind}, round {round}");
+                        next[cursor] = header.sequence + 1;
+                    }
+                }
+            }
+            if random.up_to(3) == 1 {
+                ring.clear();
+                for reader in readers {
+                    let said = reader.cursor();
+                    let all = said.records_out + said.records_lost;
+                    assert_eq!((all, said.unread), (sent, 0), "{kind}, round {round}");
+                    assert_eq!(reader.available(), 0);
+                }
+                assert_eq!(ring.info().unread, 0);
+            }
+        }
+    }
+}
+
+/// The writers wait for as long as it takes.
+fn clear_takes_no_longer_for_records_than_for_a_stream() {
+    const STORED: usize = 256;
+    // Far less than it would take to look at each record, and far more than what it varies by.
+    const TIMES: u32 = 20;
+    let capacity = by_lane(64 << 20, 4 << 20);
+    let shortest = |kind: Kind| {
+        let length = match kind.is_stream() {
+            true => 16 * STORED,
+            false => STORED - Header::SIZE,
+        };
+        let ring = Ring::new(kind, capacity);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let (control, message) = (control(), vec![b'x'; length]);
+        let rounds = (1..=3).map(|round| {
+            while writer.info().unread < capacity {
+                for _ in 0..1000 {
+                    writer.put(&message);
+                }
+            }
+            let start = Instant::now();
+            control.clear(ring.name()).expect("clear");
+            let elapsed = start.elapsed();
+            let (info, cursor) = (writer.info(), reader.cursor());
+            let lost = (cursor.records_lost, cursor.bytes_lost);
+            let sent = match kind.is_stream() {
+                true => (0, info.bytes_in),
+                false => (info.records_in, 0),
+            };
+            assert_eq!((lost, info.unread), (sent, 0), "{kind}, round {round}");
+            elapsed
+        });
+        rounds.min().expect("some rounds")
+    };
+    for delivery in [STREAM, STREAM.broadcast()] {
+        let stream = delivery.overwriting();
+        let records = Kind {
+            framing: RECORD.framing,
+            ..stream
+        };
+        let (of_stream, of_records) = (shortest(stream), shortest(records));
+        note!("{stream}: {of_stream:?}, {records}: {of_records:?}");
+        assert!(of_records < TIMES * of_stream, "{records}: too long");
     }
 }
