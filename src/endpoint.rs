@@ -13,7 +13,6 @@ use crate::{
         Channel,
         Reader,
         Seek,
-        Side,
         Watermark, //
     },
     registry::Ring,
@@ -186,12 +185,21 @@ impl FileOperations for Endpoint {
     fn poll<'file>(&'file self, table: PollTable<'file>, access: Access) -> Events {
         let channel = &self.ring.channel;
         let mut ready = Events::NONE;
+        let edges = Events::EDGE_TRIGGERED | Events::EXCLUSIVE;
+        let wants_every_edge =
+            |of: Events| table.requested().intersects(edges) && table.requested().intersects(of);
         if let Some(reader) = &self.reader {
-            join(&table, channel.readers());
+            reader.pollers().register(&table);
+            if wants_every_edge(Events::READABLE | Events::PRIORITY) {
+                channel.readers().want_every_edge();
+            }
             ready = ready | channel.readable(reader);
         }
         if access.write {
-            join(&table, channel.writers());
+            table.register(channel.writers().pollers());
+            if wants_every_edge(Events::WRITABLE) {
+                channel.writers().want_every_edge();
+            }
             ready = ready | channel.writable();
         }
         ready
@@ -245,16 +253,5 @@ impl FileOperations for Endpoint {
         if let Some(reader) = &self.reader {
             report::cursor(to, &self.channel().cursor_statistics(reader));
         }
-    }
-}
-
-/// Puts whoever polls into the queue of `side`.
-fn join<'file>(table: &PollTable<'file>, side: &'file Side) {
-    table.register(side.pollers());
-    if table
-        .requested()
-        .intersects(Events::EDGE_TRIGGERED | Events::EXCLUSIVE)
-    {
-        side.want_every_edge();
     }
 }

@@ -30,7 +30,10 @@ mod watermark;
 mod write;
 
 pub(crate) use read::Batch;
-pub(crate) use side::Side;
+pub(crate) use side::{
+    Pollers,
+    Side, //
+};
 pub(crate) use watermark::Watermark;
 
 use watermark::Gauge;
@@ -161,6 +164,8 @@ pub(crate) struct Reader {
     /// It was taken from its endpoint. Changed with the cursor's lock held.
     evicted: AtomicFlag,
     missed: Missed,
+    /// Those who poll there. (Those who sleep are told apart by the number.)
+    pollers: Pollers,
     #[pin]
     gauge: Gauge,
 }
@@ -171,9 +176,9 @@ impl Reader {
         core: Cursor,
         position: u64,
         data: Option<Arc<Mirror>>,
-        waiting: &Arc<Side>,
+        pollers: Pollers,
     ) -> Result<Arc<Self>> {
-        let gauge = Gauge::new(waiting.clone())?;
+        let gauge = Gauge::new(pollers.clone())?;
         let reading = Reading { core, data };
         Arc::pin_init(
             pin_init!(Self {
@@ -182,6 +187,7 @@ impl Reader {
                 cursor <- new_mutex!(reading, "ringdev_cursor"),
                 evicted: AtomicFlag::new(false),
                 missed: Missed::new(),
+                pollers,
                 gauge <- gauge,
             }),
             GFP_KERNEL_ACCOUNT,
@@ -193,6 +199,11 @@ impl Reader {
         let mut cursor = self.cursor.lock();
         cursor.attached()?;
         Ok(cursor)
+    }
+
+    /// Those who poll there.
+    pub(crate) fn pollers(&self) -> &Pollers {
+        &self.pollers
     }
 
     /// Whether it was evicted, for a thread that does not hold its lock.
@@ -348,7 +359,9 @@ impl Channel {
         let shared = match attributes.delivery {
             Delivery::Shared => {
                 let cursor = Cursor::new(attributes, capacity, Place::first(START));
-                Some(Reader::new(SHARED, cursor, START, Some(data.clone()), &readers)?)
+                let pollers = Pollers::All(readers.clone());
+                let data = Some(data.clone());
+                Some(Reader::new(SHARED, cursor, START, data, pollers)?)
             }
             Delivery::Broadcast => None,
         };
@@ -419,8 +432,8 @@ impl Channel {
             self.endpoints_writing.fetch_sub(1, FullOrder);
         }
         if self.attributes.hangup {
-            self.tell_everybody(&self.readers);
-            self.tell_everybody(&self.writers);
+            self.readers.announce();
+            self.writers.announce();
         }
     }
 
@@ -428,7 +441,7 @@ impl Channel {
     fn join(&self) -> Result<Arc<Reader>> {
         let core = Cursor::new(self.attributes, self.positions.capacity(), Place::first(0));
         let id = self.next_cursor.fetch_add(1, Relaxed);
-        let reader = Reader::new(id, core, 0, None, &self.readers)?;
+        let reader = Reader::new(id, core, 0, None, Pollers::own(&self.readers)?)?;
         loop {
             self.reserve_cursor()?;
             let producer = self.producer.lock();
@@ -537,7 +550,9 @@ impl Channel {
         // It may be the last reference, after a resize.
         drop(data);
         self.wake_writers(released);
-        self.tell_everybody(&self.readers);
+        self.look_again(&reader);
+        // Who of them it was that the signals are for, the list does not say.
+        self.readers.signal();
         Ok(())
     }
 
@@ -564,8 +579,8 @@ impl Channel {
         drop(producer);
         reader.gauge.restart();
         self.advance_tail();
-        // Whoever sleeps on the same endpoint looks at the new place.
-        self.tell_everybody(&self.readers);
+        // Whoever waits on the same endpoint looks at the new place.
+        self.look_again(reader);
         Ok(())
     }
 
@@ -578,8 +593,8 @@ impl Channel {
         // Whoever sees it sees all that was written before: `has_ended`.
         self.destroyed.store(true, Release);
         drop(producer);
-        self.tell_everybody(&self.readers);
-        self.tell_everybody(&self.writers);
+        self.readers.announce();
+        self.writers.announce();
     }
 
     /// Gives up everything that has not been read. It counts as lost.
@@ -612,7 +627,7 @@ impl Channel {
             self.wake_writers(last);
         }
         // Whoever polls for what was lost.
-        self.tell_everybody(&self.readers);
+        self.readers.announce();
     }
 
     /// Changes the capacity. `EBUSY` if what is in the ring does not fit the new one, `ENOMEM`.
@@ -646,7 +661,7 @@ impl Channel {
         drop(producer);
         drop(before);
         // There may be room now, or never enough; and what is unread may be half of the ring.
-        self.tell_everybody(&self.writers);
+        self.writers.announce();
         self.urge_readers();
         Ok(())
     }
@@ -967,7 +982,7 @@ impl Channel {
     /// other queue's lock: a reader that is not in it yet joins it later, and then sees the writer.
     fn urge_readers(&self) {
         if self.has_watermarks.load(Relaxed) {
-            self.tell_everybody(&self.readers);
+            self.readers.urge();
         }
     }
 
@@ -981,9 +996,10 @@ impl Channel {
         self.positions.unread(self.positions.tail())
     }
 
-    /// Something has happened that all who wait on a side have to look at.
-    fn tell_everybody(&self, side: &Side) {
-        side.wake_everybody(self.positions.head());
+    /// Something has changed for those who wait at this cursor: they look again, and nobody else.
+    fn look_again(&self, reader: &Reader) {
+        self.readers.wake_place(reader.id);
+        reader.pollers.wake();
     }
 }
 

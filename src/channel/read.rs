@@ -26,7 +26,8 @@ use crate::{
         transfer::{
             Destination,
             UserDestination, //
-        }, //
+        },
+        wait::Sleep, //
     }, //
 };
 use kernel::{
@@ -307,12 +308,18 @@ impl Channel {
         }
         let over = || self.has_ended() || reader.is_evicted();
         while let Some(awaited) = self.awaited(reader) {
-            self.readers.sleep_until(awaited.head, awaited.due, || {
+            let sleep = Sleep {
+                needs: awaited.head,
+                place: reader.id,
+                deadline: awaited.due,
+            };
+            let ready = || {
                 over()
                     // From nothing to something, or by another watermark or place: to sleep on for
                     // that.
                     || self.awaited(reader).is_none_or(|now| now.comes_before(awaited))
-            })?;
+            };
+            self.readers.sleep_until(sleep, ready, || {})?;
             if over() {
                 break;
             }

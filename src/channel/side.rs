@@ -10,9 +10,12 @@ use crate::{
             FasyncList, //
         },
         poll::{
+            new_poll_branch,
             new_poll_queue,
             Events,
-            PollQueue, //
+            PollBranch,
+            PollQueue,
+            PollTable, //
         },
         trace::{
             self,
@@ -21,6 +24,7 @@ use crate::{
         },
         wait::{
             new_sleep_queue,
+            Sleep,
             SleepQueue,
             Turn, //
         }, //
@@ -28,14 +32,14 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        AtomicFlag,
-        Relaxed, //
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc, //
     }, //
 };
-
-/// What wakes a sleeper, whatever it needs: further than any position or amount can be.
-const ENOUGH: u64 = 1 << 62;
 
 /// Those who wait on one side of a ring.
 ///
@@ -69,28 +73,54 @@ impl Side {
     }
 
     /// Sleeps until `ready` holds, the deadline has passed if there is one, or a signal arrives:
-    /// `ERESTARTSYS`.
+    /// `ERESTARTSYS`. Calls `before_sleep` each time before it does.
     pub(super) fn sleep_until(
         &self,
-        needs: u64,
-        deadline: Option<u64>,
-        ready: impl FnMut() -> bool,
+        sleep: Sleep,
+        ready: impl Fn() -> bool,
+        before_sleep: impl Fn(),
     ) -> Result {
-        self.sleepers.sleep_until(needs, deadline, ready)
+        self.sleepers.sleep_until(sleep, ready, before_sleep)
     }
 
-    /// Tells everybody that something has happened that may be the last they can wait for. `from`
-    /// is what there is.
-    pub(super) fn wake_everybody(&self, from: u64) {
+    /// Tells everybody, by a signal as well, that something has happened to the ring: it may be the
+    /// last that they can wait for.
+    pub(super) fn announce(&self) {
+        self.trace_waiting();
+        self.sleepers.wake_everybody();
+        self.pollers.wake_all();
+        self.signal();
+    }
+
+    /// Has those look again who have found something and wait for more, as there may be a reason to
+    /// take less. Nothing has happened that a signal would be sent for.
+    pub(super) fn urge(&self) {
+        self.trace_waiting();
+        self.sleepers.wake_timed();
+        self.pollers.wake_all();
+    }
+
+    /// Has those that sleep at `place` look again.
+    pub(super) fn wake_place(&self, place: u64) {
+        if self.has_sleepers() {
+            self.trace_wake(Woken::Sleepers);
+        }
+        self.sleepers.wake_place(place);
+    }
+
+    /// Sends a signal to those who want one.
+    pub(super) fn signal(&self) {
+        self.signalled.notify(self.band);
+    }
+
+    /// In a trace, says who is about to be woken.
+    fn trace_waiting(&self) {
         if self.has_sleepers() {
             self.trace_wake(Woken::Sleepers);
         }
         if self.has_pollers() {
             self.trace_wake(Woken::Pollers);
         }
-        self.sleepers.wake_all(from.wrapping_add(ENOUGH));
-        self.pollers.wake_all();
-        self.signalled.notify(self.band);
     }
 
     /// Before a wake-up, so that in a trace it comes before what the woken thread does.
@@ -148,6 +178,39 @@ impl Waiters for Side {
     fn wake_pollers(&self) {
         self.trace_wake(Woken::Pollers);
         self.pollers.wake(self.events);
-        self.signalled.notify(self.band);
+        self.signal();
+    }
+}
+
+/// Those who poll at a cursor.
+#[derive(Clone)]
+pub(crate) enum Pollers {
+    /// Readers compete at it: all who poll for data.
+    All(Arc<Side>),
+    /// It belongs to one endpoint: those who poll that one.
+    Own(Arc<PollBranch<Side>>),
+}
+
+impl Pollers {
+    /// Those at a cursor that an endpoint will have for itself.
+    pub(super) fn own(side: &Arc<Side>) -> Result<Self> {
+        let branch = new_poll_branch!("ringdev_cursor_pollers", side.clone(), Side::pollers);
+        Ok(Self::Own(Arc::pin_init(branch, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    /// Adds the thread that polls with `table`.
+    pub(crate) fn register<'file>(&'file self, table: &PollTable<'file>) {
+        match self {
+            Self::All(side) => table.register(side.pollers()),
+            Self::Own(branch) => table.register_branch(branch),
+        }
+    }
+
+    /// Has them look again.
+    pub(super) fn wake(&self) {
+        match self {
+            Self::All(side) => side.pollers.wake_all(),
+            Self::Own(branch) => branch.wake_all(),
+        }
     }
 }

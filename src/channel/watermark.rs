@@ -12,9 +12,9 @@
 //! no timer, and what is not used costs nothing.
 
 use super::{
+    side::Pollers,
     Channel,
-    Reader,
-    Side, //
+    Reader, //
 };
 use crate::{
     ring::{
@@ -98,7 +98,7 @@ pub(super) struct Gauge {
 
 impl Gauge {
     /// No watermark.
-    pub(super) fn new(pollers: Arc<Side>) -> Result<impl PinInit<Self>> {
+    pub(super) fn new(pollers: Pollers) -> Result<impl PinInit<Self>> {
         let alarm = Arc::pin_init(
             pin_init!(Alarm {
                 timer <- HrTimer::new(),
@@ -172,12 +172,12 @@ impl Gauge {
     }
 }
 
-/// A timer that has those who poll look again.
+/// A timer that has those who poll at a cursor look again.
 #[pin_data]
 pub(super) struct Alarm {
     #[pin]
     timer: HrTimer<Self>,
-    pollers: Arc<Side>,
+    pollers: Pollers,
 }
 
 impl HrTimerCallback for Alarm {
@@ -187,7 +187,7 @@ impl HrTimerCallback for Alarm {
         this: ArcBorrow<'_, Self>,
         _context: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        this.pollers.wake_pollers();
+        this.pollers.wake();
         HrTimerRestart::NoRestart
     }
 }
@@ -220,8 +220,8 @@ impl Channel {
         reader.gauge.bytes.store(watermark.bytes, Relaxed);
         reader.gauge.restart();
         drop(cursor);
-        // Whoever waits may have waited long enough for this one.
-        self.tell_everybody(&self.readers);
+        // Whoever waits there may have waited long enough for this one.
+        self.look_again(reader);
         Ok(())
     }
 

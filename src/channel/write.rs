@@ -24,7 +24,8 @@ use crate::{
         transfer::{
             Source,
             UserSource, //
-        }, //
+        },
+        wait::Sleep, //
     }, //
 };
 use kernel::{
@@ -282,18 +283,21 @@ impl Channel {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
         }
-        self.writers.sleep_until(bytes as u64, None, || {
-            let ready = self.has_room(bytes)
+        let sleep = Sleep {
+            needs: bytes as u64,
+            place: 0,
+            deadline: None,
+        };
+        let ready = || {
+            self.has_room(bytes)
                 || self.is_refused()
                 // The ring was made smaller meanwhile.
-                || bytes > self.max_needed();
-            if !ready {
-                // Each time: one that was woken in vain was not in the queue for a while, and
-                // readers that looked there then wait for more, which it cannot bring.
-                self.urge_readers();
-            }
-            ready
-        })
+                || bytes > self.max_needed()
+        };
+        // Each time: one that was woken in vain was not in the queue for a while, and readers that
+        // looked there then wait for more, which it cannot bring.
+        self.writers
+            .sleep_until(sleep, ready, || self.urge_readers())
     }
 
     /// Makes the next `bytes` bytes present, for the `faults`th time in a row, and answers how many

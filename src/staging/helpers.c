@@ -7,6 +7,7 @@
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/poll.h>
@@ -91,6 +92,11 @@ bool ringdev_kiocb_is_nosignal(const struct kiocb *iocb)
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb)
 {
 	return iocb->ki_flags & IOCB_NOWAIT;
+}
+
+void ringdev_list_del_init(struct list_head *entry)
+{
+	list_del_init(entry);
 }
 
 void ringdev_pagefault_disable(void)

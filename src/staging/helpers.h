@@ -12,6 +12,7 @@
 struct device;
 struct file;
 struct kiocb;
+struct list_head;
 struct page;
 struct poll_table_struct;
 struct user_namespace;
@@ -29,6 +30,7 @@ void ringdev_file_set_nowait(struct file *file);
 void ringdev_file_set_seekable(struct file *file);
 bool ringdev_kiocb_is_nosignal(const struct kiocb *iocb);
 bool ringdev_kiocb_is_nowait(const struct kiocb *iocb);
+void ringdev_list_del_init(struct list_head *entry);
 void ringdev_pagefault_disable(void);
 void ringdev_pagefault_enable(void);
 __poll_t ringdev_poll_requested_events(const struct poll_table_struct *table);

@@ -6,6 +6,13 @@
 //! cannot wake with a key, and let a queue go only an RCU grace period after its end. Here the type
 //! of the file operation proves that a queue outlives its pollers; see [`PollTable::register`].
 //!
+//! A [`PollBranch`] is a queue within a queue, for files that share events and also have some of
+//! their own.
+//!
+//! # Locks
+//!
+//! The lock of the queue of a branch is taken inside that of the queue that the branch belongs to.
+//!
 //! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
 
 use super::{
@@ -14,13 +21,29 @@ use super::{
 };
 use core::{
     marker::PhantomData,
-    ops::BitOr, //
+    ops::BitOr,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     bindings,
+    ffi::{
+        c_int,
+        c_uint,
+        c_void, //
+    },
     prelude::*,
-    sync::LockClassKey, //
+    sync::{
+        Arc,
+        LockClassKey, //
+    },
+    types::Opaque, //
 };
+
+// CAST: It is 0.
+const RUNNING: c_int = bindings::TASK_RUNNING as c_int;
 
 /// A set of poll events, in the values that epoll uses.
 ///
@@ -106,14 +129,135 @@ impl PollQueue {
     /// and one of those that do (`EPOLLEXCLUSIVE`).
     pub(crate) fn wake(&self, events: Events) {
         // CAST: `poll_to_key()`.
-        self.head.wake(events.bits() as usize);
+        let key = ptr::without_provenance_mut(events.bits() as usize);
+        // SAFETY: What polls expects events, or null; a branch passes them on.
+        unsafe { self.head.wake(key) };
     }
 
     /// Tells everybody, whatever they asked for.
     pub(crate) fn wake_all(&self) {
-        // No key is any event.
-        self.head.wake_all(0);
+        // SAFETY: As in `wake`; null is any event.
+        unsafe { self.head.wake_all(ptr::null_mut()) };
     }
+}
+
+/// Creates a [`PollBranch`] initialiser with a lock class of its own.
+macro_rules! new_poll_branch {
+    ($name:literal, $trunk:expr, $queue:expr) => {
+        $crate::staging::poll::PollBranch::new(
+            $crate::staging::poll::new_poll_queue!($name),
+            $trunk,
+            $queue,
+        )
+    };
+}
+pub(crate) use new_poll_branch;
+
+/// Those who poll at one of several places that share a [`PollQueue`], the trunk: a wake-up of the
+/// trunk is one of each branch, and a branch can be woken alone.
+///
+/// The branch is an entry of the trunk. The first wake-up that finds nobody in the branch takes the
+/// entry out, so that a trunk of which nobody polls any branch is soon empty.
+///
+/// Of those who share their wake-ups (`EPOLLEXCLUSIVE`) one is woken in each branch.
+///
+/// `repr(C)`: a pointer to the entry is a pointer to the branch.
+///
+/// # Invariants
+///
+/// - `trunk` is borrowed from what `owner` points to, and valid for as long as that is kept.
+/// - `entry` is in the list of `trunk` or in none, and in the former whenever somebody is in
+///   `queue` and has been told so by [`PollTable::register_branch`].
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub(crate) struct PollBranch<T> {
+    #[pin]
+    entry: Opaque<bindings::wait_queue_entry>,
+    #[pin]
+    queue: PollQueue,
+    trunk: NonNull<PollQueue>,
+    // Held for `trunk`.
+    owner: Arc<T>,
+}
+
+// SAFETY: Neither a `wait_queue_entry` without a task nor the queues are bound to a thread.
+unsafe impl<T: Send + Sync> Send for PollBranch<T> {}
+
+// SAFETY: The entry is changed with the lock of the trunk held; the queues are `Sync`.
+unsafe impl<T: Send + Sync> Sync for PollBranch<T> {}
+
+impl<T> PollBranch<T> {
+    /// A branch, without pollers, of a queue of `owner`; use [`new_poll_branch`].
+    pub(crate) fn new(
+        queue: impl PinInit<PollQueue>,
+        owner: Arc<T>,
+        trunk: fn(&T) -> &PollQueue,
+    ) -> impl PinInit<Self> {
+        // INVARIANT: Nothing in an `Arc` moves, and nobody gets a mutable reference to it while
+        // there is another reference, which is here.
+        let trunk = NonNull::from(trunk(&owner));
+        pin_init!(Self {
+            // INVARIANT: The entry is in no list, and nobody is in the queue.
+            // SAFETY: `slot` is valid for writes, and pinned.
+            entry <- Opaque::ffi_init(|slot: *mut bindings::wait_queue_entry| unsafe {
+                bindings::init_wait_entry(slot, 0);
+                (*slot).private = ptr::null_mut();
+                (*slot).func = Some(wake_branch::<T>);
+            }),
+            queue <- queue,
+            trunk,
+            owner,
+        })
+    }
+
+    /// Tells everybody in this branch alone, whatever they asked for.
+    pub(crate) fn wake_all(&self) {
+        self.queue.wake_all();
+    }
+
+    fn trunk(&self) -> *mut bindings::wait_queue_head {
+        // SAFETY: By the type invariant.
+        unsafe { self.trunk.as_ref() }.head.as_raw()
+    }
+}
+
+#[pinned_drop]
+impl<T> PinnedDrop for PollBranch<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // Takes the lock, so that no wake-up is in the middle of it afterwards.
+        // SAFETY: By the type invariant the entry is in the list of this queue, or in none, which
+        // the function allows as it is then linked to itself.
+        unsafe { bindings::remove_wait_queue(self.trunk(), self.entry.get()) };
+    }
+}
+
+/// Passes a wake-up of the trunk on to the branch, or takes the entry out if nobody is there.
+///
+/// # Safety
+///
+/// Must be called by `__wake_up()` for the entry of a `PollBranch<T>`, with events or null as `key`.
+unsafe extern "C" fn wake_branch<T>(
+    entry: *mut bindings::wait_queue_entry,
+    _mode: c_uint,
+    _flags: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: By the safety requirements this is the first field of a branch, which leaves the
+    // queue, with the lock that is held here, before it goes.
+    let queue = unsafe { &*(&raw const (*entry.cast::<PollBranch<T>>()).queue) };
+    if !queue.is_active() {
+        // Whoever joins `queue` puts the entry back afterwards, with the lock that is held here:
+        // see `register_branch`.
+        // SAFETY: The entry is in a list whose lock is held.
+        unsafe { sys::ringdev_list_del_init(&raw mut (*entry).entry) };
+    } else if key.is_null() {
+        queue.wake_all();
+    } else {
+        // SAFETY: By the safety requirements the key is what pollers expect.
+        unsafe { queue.head.wake(key) };
+    }
+    // It was no exclusive wake-up.
+    0
 }
 
 /// Whoever polls a file, during the call of its `poll` operation.
@@ -165,5 +309,23 @@ impl<'file> PollTable<'file> {
         // is initialised, and stays so until `release` of the file is called: epoll takes the file
         // out of its sets before that, and the others that poll hold a reference to the file.
         unsafe { bindings::poll_wait(self.file, queue.head.as_raw(), self.table) };
+    }
+
+    /// Puts the poller into `branch`, if it is not there yet. A full barrier follows, likewise.
+    pub(crate) fn register_branch<T>(&self, branch: &'file PollBranch<T>) {
+        self.register(&branch.queue);
+        // SAFETY: By the type invariant the table is null or valid.
+        if unsafe { self.table.as_ref() }.is_none_or(|table| table._qproc.is_none()) {
+            // Who polls a second time is in the queue, and the entry in the trunk.
+            return;
+        }
+        // INVARIANT: The entry is in the list from here on. A wake-up that has found the queue
+        // empty, and taken the entry out, was made before this takes the lock; one that is made
+        // after it finds the poller.
+        // SAFETY: By the type invariants the queue and the entry are valid, and the entry is in no
+        // list but that of this queue. The task runs, and goes on to.
+        unsafe {
+            bindings::prepare_to_wait(branch.trunk(), branch.entry.get(), RUNNING);
+        }
     }
 }

@@ -60,6 +60,7 @@ extern "C" {
     pub(super) fn ringdev_file_set_seekable(file: *mut bindings::file);
     pub(super) fn ringdev_kiocb_is_nosignal(iocb: *const bindings::kiocb) -> bool;
     pub(super) fn ringdev_kiocb_is_nowait(iocb: *const bindings::kiocb) -> bool;
+    pub(super) fn ringdev_list_del_init(entry: *mut bindings::list_head);
     pub(super) fn ringdev_pagefault_disable();
     pub(super) fn ringdev_pagefault_enable();
     pub(super) fn ringdev_poll_requested_events(

@@ -10,10 +10,7 @@
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
-use core::{
-    mem::MaybeUninit,
-    ptr, //
-};
+use core::mem::MaybeUninit;
 use kernel::{
     bindings,
     error::to_result,
@@ -87,20 +84,31 @@ impl WaitQueueHead {
 
     /// Offers `key` to the entries in turn: to all that are not exclusive, and to the exclusive
     /// ones until one takes it.
-    pub(super) fn wake(&self, key: usize) {
-        self.wake_up(1, key);
+    ///
+    /// # Safety
+    ///
+    /// `key` must be what the functions of the entries expect.
+    pub(super) unsafe fn wake(&self, key: *mut c_void) {
+        // SAFETY: By the safety requirements.
+        unsafe { self.wake_up(1, key) };
     }
 
     /// Offers `key` to all entries.
-    pub(super) fn wake_all(&self, key: usize) {
-        self.wake_up(0, key);
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueueHead::wake`].
+    pub(super) unsafe fn wake_all(&self, key: *mut c_void) {
+        // SAFETY: By the safety requirements.
+        unsafe { self.wake_up(0, key) };
     }
 
-    fn wake_up(&self, exclusive: c_int, key: usize) {
-        // What travels as a pointer is a number.
-        let key = ptr::without_provenance_mut(key);
-        // SAFETY: By the type invariant the queue and its entries are valid. Nobody dereferences
-        // the key of a wait queue.
+    /// # Safety
+    ///
+    /// As for [`WaitQueueHead::wake`].
+    unsafe fn wake_up(&self, exclusive: c_int, key: *mut c_void) {
+        // SAFETY: By the type invariant the queue and its entries are valid. By the safety
+        // requirements their functions know the key.
         unsafe { bindings::__wake_up(self.as_raw(), bindings::TASK_INTERRUPTIBLE, exclusive, key) };
     }
 }
@@ -126,6 +134,43 @@ pub(crate) enum Turn {
     Everybody,
 }
 
+/// What a thread sleeps for.
+#[derive(Clone, Copy)]
+pub(crate) struct Sleep {
+    /// How much is enough.
+    pub(crate) needs: u64,
+    /// Which of the places that share the queue it sleeps at; see [`SleepQueue::wake_place`].
+    pub(crate) place: u64,
+    /// When it goes on in any case, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) deadline: Option<u64>,
+}
+
+/// What a wake-up offers the sleepers of a queue.
+#[derive(Clone, Copy)]
+enum Offer {
+    /// There is this much.
+    Amount(u64),
+    /// Those at this place look again.
+    Place(u64),
+    /// Those with a deadline look again.
+    Timed,
+    /// All look again.
+    Everybody,
+}
+
+impl Offer {
+    /// Whether it is for a thread that sleeps for `sleep`.
+    fn is_for(self, sleep: &Sleep) -> bool {
+        match self {
+            // CAST: The sign of the difference is what counts.
+            Self::Amount(amount) => amount.wrapping_sub(sleep.needs) as i64 >= 0,
+            Self::Place(place) => place == sleep.place,
+            Self::Timed => sleep.deadline.is_some(),
+            Self::Everybody => true,
+        }
+    }
+}
+
 /// Threads that sleep until there is enough of something.
 ///
 /// What there is and what a sleeper needs are numbers that may wrap: amounts, or positions. There
@@ -134,7 +179,7 @@ pub(crate) enum Turn {
 /// # Invariants
 ///
 /// Each entry in the queue is the `entry` of a [`Sleeper`] on the stack of a thread that is in
-/// [`SleepQueue::sleep_until`].
+/// [`SleepQueue::sleep_until`]. What is offered to it is an [`Offer`].
 #[pin_data]
 pub(crate) struct SleepQueue {
     #[pin]
@@ -148,8 +193,7 @@ pub(crate) struct SleepQueue {
 #[repr(C)]
 struct Sleeper {
     entry: bindings::wait_queue_entry,
-    /// How much is enough.
-    needs: usize,
+    sleep: Sleep,
 }
 
 impl SleepQueue {
@@ -181,24 +225,23 @@ impl SleepQueue {
         self.head.is_active()
     }
 
-    /// Sleeps until `ready` holds or a signal arrives; then `ERESTARTSYS`.
+    /// Sleeps until `ready` holds or a signal arrives; then `ERESTARTSYS`. `before_sleep` is called
+    /// each time that the thread is in the queue, has found that `ready` does not hold, and is
+    /// about to sleep.
     ///
     /// If the thread is chosen by [`SleepQueue::wake`] and then finds that `ready` holds, the
     /// answer is `Ok`, signal or not; a wake-up is never lost with a thread that is killed.
     ///
-    /// With a `deadline`, in nanoseconds of `CLOCK_MONOTONIC`, the answer is also `Ok` once it has
-    /// passed.
+    /// With a deadline, the answer is also `Ok` once it has passed.
     ///
-    /// Context: process context, no spinlock held. `ready` is called in a sleeping state and must
-    /// not sleep.
+    /// Context: process context, no spinlock held. Both functions are called in a sleeping state
+    /// and must not sleep. `ready` must not have side effects; `before_sleep` may wake others.
     pub(crate) fn sleep_until(
         &self,
-        needs: u64,
-        deadline: Option<u64>,
-        mut ready: impl FnMut() -> bool,
+        sleep: Sleep,
+        ready: impl Fn() -> bool,
+        before_sleep: impl Fn(),
     ) -> Result {
-        // CAST: The kernel crate's `Atomic<u64>` and our positions ask for 64 bits, see Kconfig.
-        let needs = needs as usize;
         let flags = match self.turn {
             Turn::One => EXCLUSIVE,
             Turn::Everybody => 0,
@@ -208,7 +251,7 @@ impl SleepQueue {
         // SAFETY: `sleeper` is valid for writes. It does not move from here on, since nothing but
         // this pointer knows it.
         let entry = unsafe {
-            (&raw mut (*sleeper).needs).write(needs);
+            (&raw mut (*sleeper).sleep).write(sleep);
             &raw mut (*sleeper).entry
         };
         // SAFETY: `entry` is valid for writes. It belongs to the current thread, and is in no list
@@ -234,8 +277,9 @@ impl SleepQueue {
                 // CAST: An errno.
                 return to_result(interrupted as c_int);
             }
+            before_sleep();
             self.sleeps.add(1, Relaxed);
-            match deadline {
+            match sleep.deadline {
                 // SAFETY: No lock is held by this abstraction; the caller holds none by contract,
                 // and if it did, others would wait for it, and memory would be as safe.
                 None => unsafe { bindings::schedule() },
@@ -262,33 +306,50 @@ impl SleepQueue {
     /// Wakes those to whom `there_is` is enough; of those that are woken one at a time, the one
     /// that has slept longest.
     pub(crate) fn wake(&self, there_is: u64) {
-        // CAST: As in `sleep_until`.
-        self.head.wake(there_is as usize);
+        let mut offer = Offer::Amount(there_is);
+        // SAFETY: By the type invariant the entries expect an offer. It lives during the call.
+        unsafe { self.head.wake((&raw mut offer).cast()) };
     }
 
-    /// Wakes all to whom `there_is` is enough.
-    pub(crate) fn wake_all(&self, there_is: u64) {
-        // CAST: As in `sleep_until`.
-        self.head.wake_all(there_is as usize);
+    /// Has those that sleep at `place` look again, whatever they need.
+    pub(crate) fn wake_place(&self, place: u64) {
+        self.wake_all(Offer::Place(place));
+    }
+
+    /// Has those that sleep with a deadline look again, whatever they need.
+    pub(crate) fn wake_timed(&self) {
+        self.wake_all(Offer::Timed);
+    }
+
+    /// Has all look again, whatever they need.
+    pub(crate) fn wake_everybody(&self) {
+        self.wake_all(Offer::Everybody);
+    }
+
+    fn wake_all(&self, mut offer: Offer) {
+        // SAFETY: As in `wake`.
+        unsafe { self.head.wake_all((&raw mut offer).cast()) };
     }
 }
 
-/// Wakes the sleeper of `entry` and takes it out of the queue, if what there is (`key`) is enough.
-/// Returns whether it did.
+/// Wakes the sleeper of `entry` and takes it out of the queue, if the offer that `key` points to is
+/// for it. Returns whether it did.
 ///
 /// # Safety
 ///
-/// Must be called by `__wake_up()` for an entry of a [`SleepQueue`].
+/// Must be called by `__wake_up()` for an entry of a [`SleepQueue`], with a pointer to an [`Offer`].
 unsafe extern "C" fn wake_if_enough(
     entry: *mut bindings::wait_queue_entry,
     mode: c_uint,
     flags: c_int,
     key: *mut c_void,
 ) -> c_int {
-    // SAFETY: By the type invariant of `SleepQueue` this is the entry of a sleeper, and valid.
-    let needs = unsafe { (*entry.cast::<Sleeper>()).needs };
-    // CAST: The sign of the difference is what counts.
-    if (key.addr().wrapping_sub(needs) as isize) < 0 {
+    // SAFETY: By the type invariant of `SleepQueue` this is the entry of a sleeper, and valid; its
+    // thread does not change it while it is in the queue.
+    let sleep = unsafe { &(*entry.cast::<Sleeper>()).sleep };
+    // SAFETY: By the safety requirements.
+    let offer = unsafe { *key.cast::<Offer>() };
+    if !offer.is_for(sleep) {
         return 0;
     }
     // SAFETY: The arguments are those of `__wake_up()`.
@@ -299,6 +360,7 @@ unsafe extern "C" fn wake_if_enough(
 #[kunit_tests(ringdev_wait)]
 mod tests {
     use super::*;
+    use core::cell::Cell;
     use kernel::{
         impl_has_work,
         new_work,
@@ -339,8 +401,10 @@ mod tests {
                 // SAFETY: No lock is held.
                 unsafe { bindings::schedule() };
             }
-            // Not enough, and so for nobody.
+            // Not enough, elsewhere, and for those with a deadline: nobody.
             this.queue.wake(9);
+            this.queue.wake_place(2);
+            this.queue.wake_timed();
             this.left_alone.store(this.queue.is_active(), Relaxed);
             this.set.store(true, Relaxed);
             this.queue.wake(10);
@@ -359,28 +423,42 @@ mod tests {
         )
     }
 
+    /// Ten are enough.
+    const TEN: Sleep = Sleep {
+        needs: 10,
+        place: 1,
+        deadline: None,
+    };
+
     #[test]
     fn what_is_ready_is_not_waited_for() -> Result {
         let waker = waker()?;
-        let mut looks = 0;
-        let result = waker.queue.sleep_until(10, None, || {
-            looks += 1;
-            true
-        });
+        let looks = Cell::new(0);
+        let sleeps = Cell::new(0);
+        let result = waker.queue.sleep_until(
+            TEN,
+            || {
+                looks.set(looks.get() + 1);
+                true
+            },
+            || sleeps.set(sleeps.get() + 1),
+        );
         assert_eq!(result, Ok(()));
-        assert_eq!(looks, 1);
+        assert_eq!(looks.get(), 1);
+        assert_eq!(sleeps.get(), 0);
         Ok(())
     }
 
     #[test]
     fn readiness_is_looked_at_from_within_the_queue() -> Result {
         let waker = waker()?;
-        let mut joined = false;
-        waker.queue.sleep_until(10, None, || {
-            joined = waker.queue.is_active();
+        let joined = Cell::new(false);
+        let ready = || {
+            joined.set(waker.queue.is_active());
             true
-        })?;
-        assert!(joined);
+        };
+        waker.queue.sleep_until(TEN, ready, || {})?;
+        assert!(joined.get());
         assert!(!waker.queue.is_active());
         Ok(())
     }
@@ -389,11 +467,35 @@ mod tests {
     fn a_sleeper_is_woken_once_there_is_enough() -> Result {
         let waker = waker()?;
         assert!(workqueue::system_unbound().enqueue(waker.clone()).is_ok());
-        waker
-            .queue
-            .sleep_until(10, None, || waker.set.load(Relaxed))?;
+        let joined = Cell::new(false);
+        waker.queue.sleep_until(
+            TEN,
+            || waker.set.load(Relaxed),
+            || joined.set(waker.queue.is_active()),
+        )?;
         assert!(waker.left_alone.load(Relaxed));
         assert!(!waker.queue.is_active());
         Ok(())
+    }
+
+    #[test]
+    fn an_offer_is_for_those_who_can_use_it() {
+        let timed = Sleep {
+            deadline: Some(1),
+            place: 2,
+            ..TEN
+        };
+        for (offer, is_for_ten, is_for_timed) in [
+            (Offer::Amount(9), false, false),
+            (Offer::Amount(10), true, true),
+            (Offer::Amount(9 + (1 << 63)), true, true),
+            (Offer::Place(1), true, false),
+            (Offer::Place(2), false, true),
+            (Offer::Timed, false, true),
+            (Offer::Everybody, true, true),
+        ] {
+            assert_eq!(offer.is_for(&TEN), is_for_ten);
+            assert_eq!(offer.is_for(&timed), is_for_timed);
+        }
     }
 }

@@ -185,10 +185,12 @@ static __poll_t writable(struct ring *ring)
 	return 0;
 }
 
-static void join_pollers(struct file *file, struct side *side, poll_table *table)
+/* For who has joined the queue of a side that may have these events. */
+static void note_edges(struct side *side, poll_table *table, __poll_t events)
 {
-	poll_wait(file, &side->pollers, table);
-	if (poll_requested_events(table) & (EPOLLET | EPOLLEXCLUSIVE))
+	__poll_t requested = poll_requested_events(table);
+
+	if (requested & (EPOLLET | EPOLLEXCLUSIVE) && requested & events)
 		WRITE_ONCE(side->every_edge, true);
 }
 
@@ -200,11 +202,13 @@ static __poll_t endpoint_poll(struct file *file, poll_table *table)
 	__poll_t events = 0;
 
 	if (endpoint->cursor) {
-		join_pollers(file, &ring->readers, table);
+		cursor_join_pollers(endpoint->cursor, file, table);
+		note_edges(&ring->readers, table, EPOLLIN | EPOLLRDNORM | EPOLLPRI);
 		events |= readable(ring, endpoint->cursor);
 	}
 	if (opened_to_write(file)) {
-		join_pollers(file, &ring->writers, table);
+		poll_wait(file, &ring->writers.pollers, table);
+		note_edges(&ring->writers, table, EPOLLOUT | EPOLLWRNORM);
 		events |= writable(ring);
 	}
 	return events;

@@ -92,8 +92,13 @@ static int wait_for_data(struct ring *ring, struct cursor *cursor, bool nowait)
 	if (nowait)
 		return -EAGAIN;
 	while (!cursor_is_ready(ring, cursor, &wait.awaited)) {
-		err = side_sleep(&ring->readers, wait.awaited.head, wait.awaited.due_ns, has_data,
-				 &wait);
+		struct sleep sleep = {
+			.needs = wait.awaited.head,
+			.place = cursor->id,
+			.deadline = wait.awaited.due_ns,
+		};
+
+		err = side_sleep(&ring->readers, &sleep, has_data, NULL, &wait);
 		if (err)
 			return err;
 		if (is_over(&wait))

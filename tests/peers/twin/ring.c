@@ -10,6 +10,8 @@ static void cursor_init(struct ring *ring, struct cursor *cursor, u64 id, u64 *m
 {
 	mutex_init(&cursor->lock);
 	INIT_LIST_HEAD(&cursor->link);
+	refcount_set(&cursor->users, 1);
+	cursor_init_pollers(cursor);
 	hrtimer_setup(&cursor->alarm, watermark_alarm, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
 	cursor->ring = ring;
 	cursor->id = id;
@@ -70,10 +72,18 @@ void ring_exit(struct ring *ring)
 	mirror_free(ring->producer.data);
 }
 
-/* Something has happened that all who wait on a side have to look at. With no lock held. */
-void ring_tell_everybody(struct ring *ring, struct side *side)
+/*
+ * Readers that wait for more look again, if there are any: a writer that is in the queue is about
+ * to wait, and cannot bring more, or the ring has become smaller.
+ *
+ * Both sides join their queue before they look into the other's. Here that is done under the other
+ * queue's lock: a reader that is not in it yet joins it later, and then sees the writer.
+ */
+void ring_urge_readers(struct ring *ring)
 {
-	side_wake_everybody(side, READ_ONCE(ring->head));
+	/* Pairs with cursor_set_watermark(): a barrier lies between this and joining the queue. */
+	if (READ_ONCE(ring->has_watermarks))
+		side_urge(&ring->readers);
 }
 
 /* Whether what is in the ring is the last: nobody will write any more. */
@@ -127,6 +137,13 @@ void ring_advance_tail(struct ring *ring)
 	mutex_unlock(&ring->list_lock);
 	if (moved)
 		wake_writers(ring, before);
+}
+
+/* Somebody needs the cursor of an endpoint no longer. */
+static void cursor_put(struct cursor *cursor)
+{
+	if (refcount_dec_and_test(&cursor->users))
+		kfree(cursor);
 }
 
 /* Makes a cursor for a reader that sees everything from the oldest data on. */
@@ -216,11 +233,12 @@ void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *curso
 {
 	if (cursor && ring->is_broadcast) {
 		part(ring, cursor);
+		cursor_leave_pollers(cursor);
 		if (mistake(cursor_after_its_endpoint))
 			kfree(cursor);
 		hrtimer_cancel(&cursor->alarm);
 		if (!mistake(cursor_after_its_endpoint))
-			kfree(cursor);
+			cursor_put(cursor);
 	}
 	/* Fully ordered: after what was written, and before the looks at the queues. */
 	if (reads)
@@ -228,8 +246,8 @@ void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *curso
 	if (writes)
 		atomic_dec_return(&ring->endpoints_writing);
 	if (ring->has_hangup) {
-		ring_tell_everybody(ring, &ring->readers);
-		ring_tell_everybody(ring, &ring->writers);
+		side_announce(&ring->readers);
+		side_announce(&ring->writers);
 	}
 }
 
@@ -247,8 +265,8 @@ void ring_shut(struct ring *ring)
 	/* Pairs with the acquire in ring_has_ended(). */
 	smp_store_release(&ring->destroyed, true);
 	mutex_unlock(&ring->producer.lock);
-	ring_tell_everybody(ring, &ring->readers);
-	ring_tell_everybody(ring, &ring->writers);
+	side_announce(&ring->readers);
+	side_announce(&ring->writers);
 }
 
 /* Gives up everything that has not been read. It counts as lost. */
@@ -290,7 +308,7 @@ void ring_clear(struct ring *ring)
 	if (moved && !ring->overwrites && !mistake(forgotten_wake_up))
 		wake_writers(ring, before);
 	/* Who polls for what was lost. */
-	ring_tell_everybody(ring, &ring->readers);
+	side_announce(&ring->readers);
 }
 
 /*
@@ -329,7 +347,6 @@ int ring_resize(struct ring *ring, u64 capacity)
 {
 	struct producer *producer = &ring->producer;
 	struct cursor *cursor;
-	bool gauged = false;
 	u64 tail, len;
 	char *data;
 	int err = 0;
@@ -364,8 +381,6 @@ int ring_resize(struct ring *ring, u64 capacity)
 	list_for_each_entry(cursor, &ring->cursors, link) {
 		mutex_lock(&cursor->lock);
 		cursor_take_data(ring, cursor);
-		/* Who sets a watermark later has everybody look. */
-		gauged |= cursor->gauged;
 		mutex_unlock(&cursor->lock);
 	}
 	mutex_unlock(&ring->list_lock);
@@ -374,9 +389,8 @@ int ring_resize(struct ring *ring, u64 capacity)
 	if (!mistake(memory_after_it_was_freed))
 		mirror_free(data);
 	/* There may be room now, and of what is unread less may be enough. */
-	ring_tell_everybody(ring, &ring->writers);
-	if (gauged)
-		ring_tell_everybody(ring, &ring->readers);
+	side_announce(&ring->writers);
+	ring_urge_readers(ring);
 	return 0;
 }
 
@@ -424,6 +438,8 @@ int ring_evict(struct ring *ring, u64 id)
 		cursor->data = NULL;
 		WRITE_ONCE(cursor->evicted, true);
 		mutex_unlock(&cursor->lock);
+		/* Its endpoint may be closed before those who wait there are woken. */
+		refcount_inc(&cursor->users);
 	}
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&ring->producer.lock);
@@ -431,7 +447,10 @@ int ring_evict(struct ring *ring, u64 id)
 		return err;
 	if (moved)
 		wake_writers(ring, before);
-	ring_tell_everybody(ring, &ring->readers);
+	cursor_look_again(cursor);
+	cursor_put(cursor);
+	/* Who of them it was that the signals are for, the list does not say. */
+	side_signal(&ring->readers);
 	return 0;
 }
 
@@ -456,8 +475,8 @@ int ring_seek(struct ring *ring, struct cursor *cursor, bool to_oldest)
 	if (err)
 		return err;
 	ring_advance_tail(ring);
-	/* Who sleeps on the same endpoint looks at the new place. */
-	ring_tell_everybody(ring, &ring->readers);
+	/* Who waits on the same endpoint looks at the new place. */
+	cursor_look_again(cursor);
 	return 0;
 }
 

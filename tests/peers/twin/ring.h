@@ -34,6 +34,7 @@
 #include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/sizes.h>
 #include <linux/uidgid.h>
 #include <linux/uio.h>
@@ -80,11 +81,24 @@ struct watermark {
 	u64 delay_ns;
 };
 
+/* What a thread sleeps for. */
+struct sleep {
+	/* How much is enough: bytes of room, or the position that the head must have reached. */
+	u64 needs;
+	/* The number of the cursor that a reader waits at. */
+	u64 place;
+	/* When it goes on in any case, by CLOCK_MONOTONIC; 0 for never. */
+	u64 deadline;
+};
+
 /* Those who wait on one side of a ring. */
 struct side {
 	/* In read(2) or write(2). */
 	wait_queue_head_t sleepers;
-	/* In poll(2) and its kin. */
+	/*
+	 * In poll(2) and its kin. Where readers compete not, and have a queue for each cursor, an
+	 * entry for each of these that somebody may be in.
+	 */
 	wait_queue_head_t pollers;
 	struct fasync_struct *signalled;
 	/*
@@ -142,6 +156,11 @@ struct cursor {
 	u64 since_ns;
 	struct hrtimer alarm;
 	struct ring *ring;
+	/* The ring or the endpoint that it belongs to, and whoever is about to wake those here. */
+	refcount_t users;
+	/* Unless readers compete: those who poll here, and their entry among all pollers. */
+	wait_queue_head_t pollers;
+	struct wait_queue_entry branch;
 	/* In ring->cursors, under ring->list_lock. */
 	struct list_head link;
 
@@ -187,6 +206,8 @@ struct ring {
 	/* Nothing can be written any more. */
 	bool destroyed;
 	bool was_written_to;
+	/* A cursor has had a watermark. */
+	bool has_watermarks;
 	atomic_t endpoints_reading;
 	atomic_t endpoints_writing;
 
@@ -418,8 +439,17 @@ static inline u64 cursor_position_from(const struct cursor *cursor, struct place
 void side_init(struct side *side, __poll_t events, int band, bool exclusive);
 void side_wake_sleepers(struct side *side, u64 there_is);
 void side_wake_pollers(struct side *side);
-void side_wake_everybody(struct side *side, u64 there_is);
-int side_sleep(struct side *side, u64 needs, u64 deadline, bool (*ready)(void *of), void *of);
+void side_signal(struct side *side);
+void side_announce(struct side *side);
+void side_urge(struct side *side);
+int side_sleep(struct side *side, const struct sleep *sleep, bool (*ready)(void *of),
+	       void (*before_sleep)(void *of), void *of);
+void cursor_init_pollers(struct cursor *cursor);
+void cursor_join_pollers(struct cursor *cursor, struct file *file,
+			 struct poll_table_struct *table);
+void cursor_leave_pollers(struct cursor *cursor);
+void cursor_wake_pollers(struct cursor *cursor);
+void cursor_look_again(struct cursor *cursor);
 u64 ring_max_needed(const struct ring *ring);
 
 /* Behind the barrier of a hand-over, or as a hint. */
@@ -431,7 +461,7 @@ static inline bool has_sleepers(struct side *side)
 
 static inline bool has_pollers(struct side *side)
 {
-	/* Pairs with the barrier in poll_wait(), or that in endpoint_fasync(). */
+	/* Pairs with the barrier in poll_wait(), cursor_join_pollers(), or endpoint_fasync(). */
 	return waitqueue_active(&side->pollers) || READ_ONCE(side->signalled);
 }
 
@@ -503,7 +533,7 @@ int ring_evict(struct ring *ring, u64 id);
 int ring_seek(struct ring *ring, struct cursor *cursor, bool to_oldest);
 void ring_advance_tail(struct ring *ring);
 bool ring_has_ended(const struct ring *ring);
-void ring_tell_everybody(struct ring *ring, struct side *side);
+void ring_urge_readers(struct ring *ring);
 u64 ring_next_read(struct ring *ring, struct cursor *cursor, bool headers);
 void ring_info(struct ring *ring, struct ringdev_info *info);
 void ring_cursor_info(struct ring *ring, struct cursor *cursor, bool tell,

@@ -13,12 +13,10 @@
 
 #define DELAY_MAX_NS	(60 * (u64)NSEC_PER_SEC)
 
-/* Has those who poll look again. */
+/* Has those look again who poll at the cursor. */
 enum hrtimer_restart watermark_alarm(struct hrtimer *timer)
 {
-	struct cursor *cursor = container_of(timer, struct cursor, alarm);
-
-	side_wake_pollers(&cursor->ring->readers);
+	cursor_wake_pollers(container_of(timer, struct cursor, alarm));
 	return HRTIMER_NORESTART;
 }
 
@@ -77,9 +75,12 @@ int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct waterm
 	if (watermark.bytes > ring_capacity(ring) / 2 || watermark.delay_ns > DELAY_MAX_NS ||
 	    (waits && !watermark.delay_ns))
 		return -EINVAL;
-	/* Who polls cannot go by the edges from empty to non-empty any more. */
-	if (waits)
+	if (waits) {
+		/* Who polls cannot go by the edges from empty to non-empty any more. */
 		WRITE_ONCE(ring->readers.every_edge, true);
+		/* Before anybody waits for it, or looks at it: see ring_urge_readers(). */
+		WRITE_ONCE(ring->has_watermarks, true);
+	}
 
 	mutex_lock(&cursor->lock);
 	if (!cursor->data) {
@@ -93,7 +94,7 @@ int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct waterm
 	WRITE_ONCE(cursor->since_ns, 0);
 	mutex_unlock(&cursor->lock);
 
-	/* Who waits may have waited long enough for this one. */
-	ring_tell_everybody(ring, &ring->readers);
+	/* Who waits there may have waited long enough for this one. */
+	cursor_look_again(cursor);
 	return 0;
 }

@@ -47,40 +47,35 @@ struct room {
  * Whether there is nothing to wait for. Also if a record has come to be too long, as the ring was
  * shrunk: who joins the queue too late to be told of that sees the capacity.
  */
-static bool is_settled(const struct room *room)
+static bool is_settled(void *of)
 {
+	const struct room *room = of;
 	struct ring *ring = room->ring;
 
 	return ring_room(ring) >= room->bytes || room->bytes > ring_max_needed(ring) ||
 	       ring_is_refused(ring);
 }
 
-static bool has_room(void *of)
+/*
+ * Each time: one that was woken in vain was not in the queue for a while, and readers that looked
+ * there then wait for more, which it cannot bring.
+ */
+static void urge_readers(void *of)
 {
-	struct room *room = of;
-	struct ring *ring = room->ring;
+	const struct room *room = of;
 
-	if (is_settled(room))
-		return true;
-	if (ring->full != RINGDEV_BLOCK || !wants_every_edge(&ring->readers))
-		return false;
-	/*
-	 * Readers that wait for more look again, and see a writer that cannot bring it. Each time:
-	 * to those who looked after it was woken, and before it was in the queue again, nobody
-	 * waited.
-	 */
-	ring_tell_everybody(ring, &ring->readers);
-	return is_settled(room);
+	ring_urge_readers(room->ring);
 }
 
 /* Waits until so many bytes are free, or can not be any more, or nothing can be written. */
 static int wait_for_room(struct ring *ring, u64 bytes, bool nowait)
 {
 	struct room room = { .ring = ring, .bytes = bytes };
+	struct sleep sleep = { .needs = bytes };
 
 	if (nowait)
 		return -EAGAIN;
-	return side_sleep(&ring->writers, bytes, 0, has_room, &room);
+	return side_sleep(&ring->writers, &sleep, is_settled, urge_readers, &room);
 }
 
 /*

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice};
 use nix::poll::{PollFlags, PollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::{Whence, close, lseek64};
 
 use crate::abi::{Cursor, Header, stored};
@@ -42,6 +43,10 @@ pub const TESTS: &[Test] = &[
     test!(lseek_knows_two_places),
     test!(lseek_of_a_shared_ring_is_espipe),
     test!(lseek_and_positions_do_not_mix),
+    test!(lseek_wakes_those_who_wait_at_the_same_cursor),
+    test!(lseek_and_watermark_wake_no_read_of_another_cursor),
+    test!(lseek_and_watermark_wake_no_poll_of_another_cursor),
+    test!(lseek_and_watermark_are_no_edge_for_another_cursor),
     test!(evicted_reader_gets_eshutdown_at_once),
     test!(evicted_reader_is_not_given_what_came_later),
     test!(evicted_reader_loses_nothing_more),
@@ -431,6 +436,116 @@ fn lseek_and_positions_do_not_mix() {
             assert_eq!(both.pwritev2(b"x", offset, 0), Err(Errno::ESPIPE));
         }
         assert_eq!(both.preadv2(&mut buffer, -1, 0), Ok(5));
+    }
+}
+
+fn lseek_wakes_those_who_wait_at_the_same_cursor() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        // One who has read nothing, for whom all is kept.
+        let _slow = ring.reader();
+        for message in [b"one", b"two"] {
+            writer.put(message);
+            assert_eq!(reader.take(3), Ok(message.to_vec()));
+        }
+        let set = edges_of(reader);
+        let epoll = Task::asleep_in(Call::EPOLL_WAIT, move || {
+            set.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE)
+        });
+        let poll = Task::asleep_in(Call::POLL, move || {
+            reader.poll(PollFlags::POLLIN, PollTimeout::NONE)
+        });
+        let read = Task::asleep_in(Call::READ, move || reader.take(3));
+        lseek64(reader, 0, Whence::SeekSet).expect("lseek");
+        assert_eq!(read.finish(), Ok(b"one".to_vec()), "{kind}");
+        assert_eq!(poll.finish(), Ok(PollFlags::POLLIN), "{kind}");
+        assert_eq!(epoll.finish(), Ok(1), "{kind}");
+    }
+}
+
+/// An epoll set that reports the edges of a reader.
+fn edges_of(reader: Endpoint) -> Epoll {
+    let set = Epoll::new(EpollCreateFlags::empty()).expect("epoll_create1");
+    let edge = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
+    set.add(reader, edge).expect("add");
+    set
+}
+
+/// Does at a cursor of its own what a reader may do there.
+fn move_about(reader: Endpoint) {
+    for whence in [Whence::SeekEnd, Whence::SeekSet, Whence::SeekEnd] {
+        lseek64(reader, 0, whence).expect("lseek");
+    }
+    for bytes in [1000, 100, 0] {
+        let delay = Duration::from_secs(60);
+        reader.set_watermark(bytes, delay).expect("watermark");
+    }
+}
+
+fn lseek_and_watermark_wake_no_read_of_another_cursor() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let (moves, reader, writer) = (ring.reader(), ring.reader(), ring.writer());
+        writer.put(b"first");
+        reader.take(5).expect("read");
+        // One waits for anything, and one for more than there is.
+        let patient = ring.reader();
+        patient
+            .set_watermark(1000, Duration::from_secs(60))
+            .expect("watermark");
+        let sleepers = [reader, patient].map(|end| {
+            let size = if kind.is_stream() { 2000 } else { 1000 };
+            lseek64(end, 0, Whence::SeekEnd).expect("lseek");
+            Task::asleep_in(Call::READ, move || end.take(size))
+        });
+        let before = ring.info();
+        sleepers[0].sleeper.sleeps_through(Call::READ, || {
+            sleepers[1]
+                .sleeper
+                .sleeps_through(Call::READ, || move_about(moves));
+        });
+        let after = ring.info();
+        assert_eq!(after.reader_wakes, before.reader_wakes, "{kind}");
+        assert_eq!(after.reader_sleeps, before.reader_sleeps, "{kind}");
+        // They are still told of what comes.
+        writer.put(&[b'x'; 1000]);
+        for sleeper in sleepers {
+            assert_eq!(sleeper.finish(), Ok(vec![b'x'; 1000]), "{kind}");
+        }
+    }
+}
+
+fn lseek_and_watermark_wake_no_poll_of_another_cursor() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let (moves, reader, writer) = (ring.reader(), ring.reader(), ring.writer());
+        let poller = Task::asleep_in(Call::POLL, move || {
+            reader.poll(PollFlags::POLLIN, PollTimeout::NONE)
+        });
+        poller
+            .sleeper
+            .sleeps_through(Call::POLL, || move_about(moves));
+        writer.put(b"x");
+        assert_eq!(poller.finish(), Ok(PollFlags::POLLIN), "{kind}");
+    }
+}
+
+fn lseek_and_watermark_are_no_edge_for_another_cursor() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let (moves, reader, writer) = (ring.reader(), ring.reader(), ring.writer());
+        let set = edges_of(reader);
+        let edges = || {
+            let mut events = [EpollEvent::empty(); 2];
+            set.wait(&mut events, EpollTimeout::ZERO)
+        };
+        writer.put(b"not read");
+        assert_eq!(edges(), Ok(1), "{kind}");
+        move_about(moves);
+        assert_eq!(edges(), Ok(0), "{kind}");
+        writer.put(b"more");
+        assert_eq!(edges(), Ok(1), "{kind}");
     }
 }
 

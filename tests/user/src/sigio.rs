@@ -4,7 +4,7 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{close, getpid, gettid};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::{Whence, close, getpid, gettid, lseek64};
 
 use crate::control::{Kind, Ring};
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Test, by_lane, test};
 use crate::random::Random;
-use crate::task::{Process, Task, be_urgent, stay_on_cpu};
+use crate::task::{Call, Process, Task, be_urgent, stay_on_cpu};
 
 pub const TESTS: &[Test] = &[
     test!(sigio_tells_a_reader_of_each_write),
@@ -33,6 +33,8 @@ pub const TESTS: &[Test] = &[
     test!(sigio_ends_with_the_endpoint),
     test!(sigio_without_an_owner_goes_nowhere),
     test!(sigio_to_several_endpoints_reaches_each),
+    test!(sigio_does_not_tell_of_what_another_reader_does),
+    test!(sigio_does_not_come_from_the_writer_that_waits),
 ];
 
 /// What si_code says of a queued SIGIO (asm-generic/siginfo.h).
@@ -331,5 +333,90 @@ fn sigio_to_several_endpoints_reaches_each() {
     for (signal, end) in signals.into_iter().zip(ends) {
         let news = pending(signal).expect("each is told");
         assert_eq!(poll_details(&news).0, end.as_raw_fd());
+    }
+}
+
+fn sigio_does_not_tell_of_what_another_reader_does() {
+    hold(Signal::SIGIO);
+    for kind in Kind::all() {
+        let ring = Ring::small(kind);
+        let (moves, reader, both) = (ring.reader(), ring.reader(), ring.both());
+        ring.writer().put(b"not read");
+        for end in [reader, both] {
+            ask(end);
+        }
+        for whence in [Whence::SeekEnd, Whence::SeekSet] {
+            let answer = lseek64(moves, 0, whence);
+            assert_eq!(answer.is_ok(), kind.is_broadcast());
+        }
+        for bytes in [1000, 100, 0] {
+            let delay = Duration::from_secs(60);
+            moves.set_watermark(bytes, delay).expect("watermark");
+        }
+        assert!(pending(Signal::SIGIO).is_none(), "{kind}");
+        for end in [reader, both] {
+            set_async(end, false);
+        }
+    }
+}
+
+/// How often [`count_signal`] has run.
+static SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count_signal(_: i32) {
+    SIGNALS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A watermark makes a writer that has to wait tell the readers. It must not signal itself by that,
+/// or its write ends with EINTR, or goes on for ever with nothing but signals.
+fn sigio_does_not_come_from_the_writer_that_waits() {
+    hold(Signal::SIGIO);
+    for flags in [SaFlags::empty(), SaFlags::SA_RESTART] {
+        let action = SigAction::new(SigHandler::Handler(count_signal), flags, SigSet::empty());
+        // SAFETY: the handler only adds to an atomic.
+        unsafe { sigaction(Signal::SIGIO, &action) }.expect("sigaction");
+        for kind in Kind::all().filter(|kind| kind.blocks()) {
+            for asks_itself in [true, false] {
+                let case = format!("{kind}, {flags:?}, asks itself: {asks_itself}");
+                let ring = Ring::new(kind, 1 << 16);
+                let (reader, both) = (ring.reader(), ring.both());
+                reader
+                    .set_watermark(1000, Duration::from_secs(60))
+                    .expect("watermark");
+                both.set_nonblocking(true);
+                let mut messages = 0;
+                while both.write(&[b'x'; 1 << 10]) == Ok(1 << 10) {
+                    messages += 1;
+                }
+                both.set_nonblocking(false);
+
+                let asks = if asks_itself { both } else { reader };
+                ask(asks);
+                SIGNALS.store(0, Ordering::Relaxed);
+                let writer = Task::spawn(move || {
+                    // All other threads hold it.
+                    only(Signal::SIGIO).thread_unblock().expect("unblock");
+                    both.write(&[b'y'; 1 << 10])
+                });
+                assert!(!writer.ends_before_it_sleeps_in(Call::WRITE), "{case}");
+                writer.sleeper.sleeps_through(Call::WRITE, || {});
+                let signals = SIGNALS.load(Ordering::Relaxed);
+                assert!(signals <= 2, "{case}: {signals} signals");
+
+                // From here on there is a reason for signals, which would interrupt it.
+                set_async(asks, false);
+                let readers = if kind.is_broadcast() {
+                    vec![reader, both]
+                } else {
+                    vec![reader]
+                };
+                for end in readers {
+                    for _ in 0..messages {
+                        assert_eq!(end.take(1 << 10), Ok(vec![b'x'; 1 << 10]), "{case}");
+                    }
+                }
+                assert_eq!(writer.finish(), Ok(1 << 10), "{case}");
+            }
+        }
     }
 }
