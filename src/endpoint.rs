@@ -11,6 +11,7 @@ use crate::{
         progress,
         Batch,
         Channel,
+        ReadEnd,
         Reader,
         Seek,
         Watermark, //
@@ -63,8 +64,8 @@ use kernel::{
 pub(crate) struct Endpoint {
     ring: Arc<Ring>,
     access: Access,
-    /// Where it reads, if it does.
-    reader: Option<Arc<Reader>>,
+    /// What it reads with, if it reads.
+    read_end: Option<ReadEnd>,
     /// Whether a read returns records with their headers.
     headers: AtomicFlag,
 }
@@ -75,10 +76,16 @@ impl Endpoint {
         &self.ring.channel
     }
 
-    /// Where it reads. `EBADF` if it does not.
+    /// What it reads with. `EBADF` if it does not read.
+    #[inline]
+    fn read_end(&self) -> Result<&ReadEnd> {
+        self.read_end.as_ref().ok_or(EBADF)
+    }
+
+    /// Its cursor. `EBADF` if it does not read.
     #[inline]
     fn reader(&self) -> Result<&Reader> {
-        self.reader.as_deref().ok_or(EBADF)
+        Ok(&self.read_end()?.reader)
     }
 
     fn batch(&self) -> Batch {
@@ -91,10 +98,10 @@ impl Endpoint {
 
     /// `FIONREAD`: how large a buffer the next read needs.
     fn store_next_read(&self, to: UserPtr) -> Result {
-        let next = match &self.reader {
-            Some(reader) => self.channel().next_read(reader, self.batch()),
-            // Who only writes may ask how much is there all the same.
-            None => self.channel().in_ring(),
+        let next = match self.reader() {
+            Ok(reader) => self.channel().next_read(reader, self.batch()),
+            // A write-only endpoint may also ask how much is queued.
+            Err(_) => self.channel().in_ring(),
         };
         let next = c_int::try_from(next).unwrap_or(c_int::MAX);
         UserSlice::new(to, size_of::<c_int>()).writer().write(&next)
@@ -136,7 +143,7 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.ring.channel.close(self.access, self.reader.as_deref());
+        self.ring.channel.close(self.access, self.read_end.as_ref());
     }
 }
 
@@ -147,18 +154,19 @@ impl FileOperations for Endpoint {
 
     fn open(ring: &Arc<Ring>, access: Access) -> Result<Self> {
         // From here on nothing can fail, and the destructor takes it back.
-        let reader = ring.channel.open(access)?;
+        let read_end = ring.channel.open(access)?;
         Ok(Self {
             ring: ring.clone(),
             access,
-            reader,
+            read_end,
             headers: AtomicFlag::new(false),
         })
     }
 
     #[inline]
     fn read_at_once(&self, to: UserDestination) -> Option<usize> {
-        self.channel().read_at_once(self.reader.as_deref()?, to)
+        let end = self.read_end.as_ref()?;
+        self.channel().read_at_once(&end.reader, to)
     }
 
     #[inline]
@@ -168,7 +176,7 @@ impl FileOperations for Endpoint {
 
     fn read(&self, to: &mut impl Destination, waiting: Waiting) -> Result<usize> {
         self.channel()
-            .read(self.reader()?, to, self.batch(), waiting)
+            .read(self.read_end()?, to, self.batch(), waiting)
     }
 
     fn write(&self, from: &mut impl Source, waiting: Waiting, sigpipe: Sigpipe) -> Result<usize> {
@@ -188,12 +196,12 @@ impl FileOperations for Endpoint {
         let edges = Events::EDGE_TRIGGERED | Events::EXCLUSIVE;
         let wants_every_edge =
             |of: Events| table.requested().intersects(edges) && table.requested().intersects(of);
-        if let Some(reader) = &self.reader {
-            reader.pollers().register(&table);
+        if let Some(end) = &self.read_end {
+            end.reader.pollers().register(&table);
             if wants_every_edge(Events::READABLE | Events::PRIORITY) {
                 channel.readers().want_every_edge();
             }
-            ready = ready | channel.readable(reader);
+            ready = ready | channel.readable(end);
         }
         if access.write {
             table.register(channel.writers().pollers());
@@ -232,7 +240,7 @@ impl FileOperations for Endpoint {
 
     fn is_seekable(&self) -> bool {
         // Who only writes has no cursor to move.
-        self.channel().is_broadcast() && self.reader.is_some()
+        self.channel().is_broadcast() && self.read_end.is_some()
     }
 
     fn seek(&self, offset: i64, from: SeekFrom) -> Result<i64> {
@@ -243,14 +251,14 @@ impl FileOperations for Endpoint {
             SeekFrom::Start => Seek::Oldest,
             SeekFrom::End => Seek::Newest,
         };
-        let reader = self.reader.as_deref().ok_or(ESPIPE)?;
+        let reader = self.reader().map_err(|_| ESPIPE)?;
         self.channel().seek(reader, to)?;
         Ok(0)
     }
 
     fn show_fdinfo(&self, to: &SeqFile) {
         report::ring(to, &self.ring.info(0));
-        if let Some(reader) = &self.reader {
+        if let Ok(reader) = self.reader() {
             report::cursor(to, &self.channel().cursor_statistics(reader));
         }
     }

@@ -8,6 +8,8 @@
 //!
 //! # Locks
 //!
+//! - `endpoints`, a mutex: those who open and close endpoints, among each other. A session of a ring
+//!   that hangs up ends inside it.
 //! - `producer`, a mutex: writers among each other.
 //! - `cursors`, a mutex: which cursors there are. Where readers compete there is one for ever, and
 //!   whoever reads or writes does not take this lock.
@@ -81,7 +83,6 @@ use kernel::{
             Acquire,
             Atomic,
             AtomicFlag,
-            Full as FullOrder,
             Relaxed,
             Release, //
         },
@@ -141,6 +142,9 @@ struct Reading {
     /// `None` from when the cursor is evicted, so that it does not keep memory that its ring has
     /// given back. The same as [`Reader::evicted`].
     data: Option<Arc<Mirror>>,
+    /// Nobody writes any more: whoever reads the last has those who poll look again, as only then
+    /// the end has come.
+    ending: bool,
 }
 
 impl Reading {
@@ -179,7 +183,11 @@ impl Reader {
         pollers: Pollers,
     ) -> Result<Arc<Self>> {
         let gauge = Gauge::new(pollers.clone())?;
-        let reading = Reading { core, data };
+        let reading = Reading {
+            core,
+            data,
+            ending: false,
+        };
         Arc::pin_init(
             pin_init!(Self {
                 id,
@@ -212,6 +220,24 @@ impl Reader {
     }
 }
 
+/// What an endpoint reads with: its cursor, and what it knows of the writers before it.
+pub(crate) struct ReadEnd {
+    pub(crate) reader: Arc<Reader>,
+    /// As many of [`Channel::writers_opened`] had left when it was opened.
+    writers_before: u64,
+}
+
+/// Who may write yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    /// Somebody, now or later.
+    Present,
+    /// Nobody so far, of so many that have been opened; but there may be another.
+    Left(u64),
+    /// Nobody, as the ring was destroyed.
+    Refused,
+}
+
 /// A ring.
 #[pin_data]
 pub(crate) struct Channel {
@@ -232,12 +258,15 @@ pub(crate) struct Channel {
     /// Those who wait for room to write.
     #[pin]
     writers: Side,
+    /// The three numbers below change with this lock held.
+    #[pin]
+    endpoints: Mutex<()>,
     /// Endpoints that are open for reading.
-    endpoints_reading: Atomic<i32>,
+    endpoints_reading: Atomic<u32>,
     /// Endpoints that are open for writing.
-    endpoints_writing: Atomic<i32>,
-    /// There has been an endpoint that was open for writing.
-    was_written_to: AtomicFlag,
+    endpoints_writing: Atomic<u32>,
+    /// Endpoints that have been opened for writing so far.
+    writers_opened: Atomic<u64>,
     /// It has no name any more: nothing can be written, and what is there is the last.
     destroyed: AtomicFlag,
     /// A cursor has had a watermark.
@@ -289,6 +318,8 @@ pub(crate) enum Seek {
 /// The cursors of a ring whose readers each see everything.
 struct Cursors {
     list: KVec<Arc<Reader>>,
+    /// What [`Reading::ending`] is in all of them.
+    ending: bool,
     /// What has been read at those that are not in the list any more.
     departed: Received,
 }
@@ -369,6 +400,7 @@ impl Channel {
         let core = Producer::new(attributes, capacity, START);
         let cursors = Cursors {
             list: KVec::new(),
+            ending: false,
             departed: Received::default(),
         };
         let at_once = AtOnce::of(attributes);
@@ -382,9 +414,10 @@ impl Channel {
             cursors <- new_mutex!(cursors, "ringdev_cursors"),
             readers,
             writers <- writers,
+            endpoints <- new_mutex!((), "ringdev_endpoints"),
             endpoints_reading: Atomic::new(0),
             endpoints_writing: Atomic::new(0),
-            was_written_to: AtomicFlag::new(false),
+            writers_opened: Atomic::new(0),
             destroyed: AtomicFlag::new(false),
             has_watermarks: AtomicFlag::new(false),
             next_cursor: Atomic::new(SHARED + 1),
@@ -396,45 +429,130 @@ impl Channel {
         self.attributes
     }
 
-    /// An endpoint is being opened. Answers the cursor that it reads at, if it reads.
+    /// Opens an endpoint. Returns what it reads with, if it reads.
     ///
     /// `ENODEV` if the ring was destroyed, `ENOMEM`. Takes locks that are held for short.
-    pub(crate) fn open(&self, access: Access) -> Result<Option<Arc<Reader>>> {
+    pub(crate) fn open(&self, access: Access) -> Result<Option<ReadEnd>> {
+        let writers_before = self.enter(access)?;
+        let reader = match (access.read, &self.shared) {
+            (false, _) => return Ok(None),
+            (true, Some(shared)) => Ok(shared.clone()),
+            (true, None) => self.join(),
+        };
+        match reader {
+            Ok(reader) => Ok(Some(ReadEnd {
+                reader,
+                writers_before,
+            })),
+            Err(error) => {
+                self.leave(access);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes an endpoint, which reads with `end` if it reads.
+    ///
+    /// In a ring that hangs up, the last endpoint of both sides ends the session: what nobody has
+    /// read counts as lost.
+    pub(crate) fn close(&self, access: Access, end: Option<&ReadEnd>) {
+        if let (Some(end), Delivery::Broadcast) = (end, self.attributes.delivery) {
+            self.part(&end.reader);
+        }
+        self.leave(access);
+    }
+
+    /// Counts an endpoint that is being opened. Returns how many writers had left by then.
+    fn enter(&self, access: Access) -> Result<u64> {
+        let _endpoints = self.endpoints.lock();
         if self.destroyed.load(Relaxed) {
             return Err(ENODEV);
         }
-        let reader = match (access.read, &self.shared) {
-            (false, _) => None,
-            (true, Some(shared)) => Some(shared.clone()),
-            (true, None) => Some(self.join()?),
-        };
+        let opened = self.writers_opened.load(Relaxed);
+        let writing = self.endpoints_writing.load(Relaxed);
         if access.read {
-            self.endpoints_reading.add(1, Relaxed);
+            let reading = self.endpoints_reading.load(Relaxed);
+            self.endpoints_reading.store(reading + 1, Relaxed);
         }
         if access.write {
-            self.endpoints_writing.add(1, Relaxed);
-            // Whoever sees that there was a writer sees it counted: `has_ended`.
-            self.was_written_to.store(true, Release);
+            if self.attributes.hangup && writing == 0 {
+                self.set_ending(false);
+            }
+            // In this order: `writers_of` takes no writer that is being opened for one that left.
+            self.endpoints_writing.store(writing + 1, Relaxed);
+            self.writers_opened.store(opened.wrapping_add(1), Release);
         }
-        Ok(reader)
+        // A writer that is still open is one that a reader will see leave.
+        Ok(opened.wrapping_sub((writing > 0).into()))
     }
 
-    /// An endpoint has been closed.
-    pub(crate) fn close(&self, access: Access, reader: Option<&Reader>) {
-        if let (Some(reader), Delivery::Broadcast) = (reader, self.attributes.delivery) {
-            self.part(reader);
+    /// Takes an endpoint that is being closed out of the count, and tells those whom it leaves
+    /// alone.
+    fn leave(&self, access: Access) {
+        let endpoints = self.endpoints.lock();
+        let reading = self.endpoints_reading.load(Relaxed) - u32::from(access.read);
+        let writing = self.endpoints_writing.load(Relaxed) - u32::from(access.write);
+        self.endpoints_reading.store(reading, Relaxed);
+        // After what was written: `writers_of`.
+        self.endpoints_writing.store(writing, Release);
+        let is_last_reader = self.attributes.hangup && access.read && reading == 0;
+        let is_writers_of = self.attributes.hangup && access.write && writing == 0;
+        if is_writers_of {
+            self.set_ending(true);
         }
-        // After what was written, and before the wake-ups, whose queues have locks.
-        if access.read {
-            self.endpoints_reading.fetch_sub(1, FullOrder);
+        if self.attributes.hangup && reading == 0 && writing == 0 {
+            // Whoever opens it next finds it empty: it waits for the lock.
+            self.discard();
         }
-        if access.write {
-            self.endpoints_writing.fetch_sub(1, FullOrder);
-        }
-        if self.attributes.hangup {
-            self.readers.announce();
+        drop(endpoints);
+        // The locks of the queues are taken after the counts were changed: whoever joins a queue
+        // later sees them.
+        if is_last_reader {
             self.writers.announce();
         }
+        if is_writers_of {
+            self.readers.announce();
+        }
+    }
+
+    /// Says to all cursors whether somebody may still write.
+    fn set_ending(&self, ending: bool) {
+        let mut cursors = self.cursors.lock();
+        cursors.ending = ending;
+        for reader in self.all(&cursors) {
+            reader.cursor.lock().ending = ending;
+        }
+    }
+
+    /// Ends a session: gives up what has not been read, as nobody is there to read it or to be told
+    /// of it. It counts as lost.
+    fn discard(&self) {
+        let mut producer = self.producer.lock();
+        let newest = producer.core.newest();
+        if self.attributes.overwrites() {
+            producer
+                .core
+                .give_up_before(&self.positions, newest.position);
+        }
+        let cursors = self.cursors.lock();
+        for reader in self.all(&cursors) {
+            let mut cursor = reader.cursor.lock();
+            let before = cursor.core.noticed();
+            let view = self.view(reader);
+            cursor.core.seek(view, newest, newest);
+            let _ = cursor.core.tell(view, newest);
+            self.unlock(reader, cursor, before);
+            reader.gauge.restart();
+        }
+        let released = if self.tail_follows_cursors() {
+            self.positions.advance_tail(newest.position)
+        } else {
+            None
+        };
+        drop(cursors);
+        drop(producer);
+        // Nobody has it open, and nobody waits. Not even a file that is being closed polls.
+        let _ = released;
     }
 
     /// Creates a cursor for a reader that sees everything from the oldest data on.
@@ -446,6 +564,7 @@ impl Channel {
             self.reserve_cursor()?;
             let producer = self.producer.lock();
             let mut cursors = self.cursors.lock();
+            let ending = cursors.ending;
             let list = &mut cursors.list;
             if list.len() == list.capacity() {
                 // Another reader was quicker.
@@ -453,6 +572,7 @@ impl Channel {
             }
             let mut cursor = reader.cursor.lock();
             cursor.data = Some(producer.data.clone());
+            cursor.ending = ending;
             cursor.core.set_capacity(producer.core.capacity());
             // What was overwritten before it came it has not lost.
             let oldest = self.oldest(&producer);
@@ -587,12 +707,15 @@ impl Channel {
     /// The ring has lost its name: writers are refused from now on, and readers find an end when
     /// they have read what is there.
     pub(crate) fn destroy(&self) {
+        let endpoints = self.endpoints.lock();
         // With the lock held nobody is in the middle of a write that has looked before.
         let mut producer = self.producer.lock();
         producer.refused = true;
-        // Whoever sees it sees all that was written before: `has_ended`.
+        // Whoever sees it sees all that was written before: `is_at_end`.
         self.destroyed.store(true, Release);
         drop(producer);
+        self.set_ending(true);
+        drop(endpoints);
         self.readers.announce();
         self.writers.announce();
     }
@@ -720,11 +843,10 @@ impl Channel {
         producer.core.note_fill(high_water.max(unread));
         let (reader_sleeps, reader_wakes) = self.readers.counts();
         let (writer_sleeps, writer_wakes) = self.writers.counts();
-        // CAST: Neither is ever negative.
         Statistics {
             capacity: self.positions.capacity().as_u64(),
-            readers: self.endpoints_reading.load(Relaxed) as u32,
-            writers: self.endpoints_writing.load(Relaxed) as u32,
+            readers: self.endpoints_reading.load(Relaxed),
+            writers: self.endpoints_writing.load(Relaxed),
             unread,
             high_water: producer.core.high_water(),
             written: producer.core.written(),
@@ -831,17 +953,16 @@ impl Channel {
     }
 
     /// What is true for somebody who polls for reading.
-    pub(crate) fn readable(&self, reader: &Reader) -> Events {
+    pub(crate) fn readable(&self, end: &ReadEnd) -> Events {
+        let reader = &*end.reader;
         let mut events = Events::NONE;
         if reader.is_evicted() {
             return Events::READABLE | Events::HANG_UP | Events::ERROR;
         }
-        // First, as nothing is written after it is so.
-        if self.has_ended() {
+        if self.is_at_end(end) {
             events = Events::READABLE | Events::HANG_UP;
-        }
-        if self.is_ready_to_poll(reader) {
-            events = events | Events::READABLE;
+        } else if self.is_ready_to_poll(end) {
+            events = Events::READABLE;
         }
         if self.view(reader).has_missed() {
             events = events | Events::PRIORITY;
@@ -967,12 +1088,49 @@ impl Channel {
         Iterator::chain(self.shared.iter(), &cursors.list)
     }
 
-    /// Whether what is in the ring is the last: nobody will write any more.
-    fn has_ended(&self) -> bool {
-        self.destroyed.load(Acquire)
-            || (self.attributes.hangup
-                && self.was_written_to.load(Acquire)
-                && self.endpoints_writing.load(Acquire) == 0)
+    /// Whether a reader is at the end: there is nothing to read, and nobody writes any more, though
+    /// somebody did while its endpoint was open. The one answer for read(2) and poll(2).
+    ///
+    /// It was so at some moment of the call.
+    pub(super) fn is_at_end(&self, end: &ReadEnd) -> bool {
+        let writers = self.writers_of(end);
+        if writers == Writers::Present || self.unread(&end.reader) > 0 {
+            return false;
+        }
+        // Between the two looks nobody has opened it for writing, so both are about one moment. The
+        // positions were loaded between them: a position that is stored meanwhile makes what is
+        // unread appear more, not less.
+        writers == self.writers_of(end)
+    }
+
+    /// Whether nobody writes any more, as an endpoint sees it.
+    fn is_abandoned(&self, end: &ReadEnd) -> bool {
+        self.writers_of(end) != Writers::Present
+    }
+
+    /// Who may write yet, as an endpoint sees it.
+    fn writers_of(&self, end: &ReadEnd) -> Writers {
+        if self.destroyed.load(Acquire) {
+            return Writers::Refused;
+        }
+        if !self.attributes.hangup {
+            return Writers::Present;
+        }
+        // In this order: a writer that is being opened counts as open before it counts as opened.
+        let opened = self.writers_opened.load(Acquire);
+        if opened == end.writers_before || self.endpoints_writing.load(Acquire) > 0 {
+            Writers::Present
+        } else {
+            Writers::Left(opened)
+        }
+    }
+
+    /// A reader has taken something. If it was the last, those who poll learn that the end has come.
+    /// To be called with no lock held.
+    fn note_end(&self, reader: &Reader, ending: bool) {
+        if ending && self.unread(reader) == 0 {
+            reader.pollers.wake();
+        }
     }
 
     /// Readers that wait for more look again, if there are any: a writer that is in the queue is

@@ -6,6 +6,7 @@ use super::{
     progress,
     AtOnce,
     Channel,
+    ReadEnd,
     Reader,
     COPY_MAX,
     FAULTS_MAX, //
@@ -62,6 +63,15 @@ enum Tried {
     },
 }
 
+/// How a wait for data came out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awoke {
+    /// There may be something.
+    ToLook,
+    /// There is nothing, and nothing will come.
+    AtEnd,
+}
+
 impl Channel {
     /// Reads what is there, at most what `to` takes; waits only if nothing is there.
     ///
@@ -73,7 +83,7 @@ impl Channel {
     #[inline(never)]
     pub(crate) fn read(
         &self,
-        reader: &Reader,
+        end: &ReadEnd,
         to: &mut impl Destination,
         batch: Batch,
         waiting: Waiting,
@@ -83,10 +93,10 @@ impl Channel {
         }
         let mut read = 0;
         let result = match self.attributes.framing {
-            Framing::Stream => self.read_stream(reader, to, waiting, &mut read),
-            Framing::Record => self.read_records(reader, to, batch, waiting, &mut read),
+            Framing::Stream => self.read_stream(end, to, waiting, &mut read),
+            Framing::Record => self.read_records(end, to, batch, waiting, &mut read),
         };
-        self.pass_on_to_reader(reader);
+        self.pass_on_to_reader(&end.reader);
         progress(read, result)
     }
 
@@ -104,6 +114,9 @@ impl Channel {
             missed: &reader.missed,
         };
         let mut cursor = reader.cursor.lock();
+        if cursor.ending {
+            return None;
+        }
         let (core, data) = cursor.attached().ok()?;
         let unread = core.unread_kept(view, most)?;
         let span = unread.span();
@@ -121,15 +134,15 @@ impl Channel {
 
     fn read_stream(
         &self,
-        reader: &Reader,
+        end: &ReadEnd,
         to: &mut impl Destination,
         waiting: Waiting,
         read: &mut usize,
     ) -> Result {
+        let reader = &*end.reader;
         let view = self.view(reader);
         let mut piece = COPY_MAX;
         let mut faults = 0;
-        let mut last = false;
 
         loop {
             let most = to.remaining().min(piece);
@@ -142,10 +155,9 @@ impl Channel {
             let before = core.noticed();
             let Some(unread) = core.unread(view, most) else {
                 self.unlock(reader, cursor, before);
-                if *read > 0 || last {
+                if *read > 0 || self.wait_for_data(end, waiting)? == Awoke::AtEnd {
                     return Ok(());
                 }
-                last = self.wait_for_data(reader, waiting)?;
                 continue;
             };
             let span = unread.span();
@@ -169,9 +181,11 @@ impl Channel {
                 faults = 0;
                 continue;
             };
+            let ending = cursor.ending;
             self.unlock(reader, cursor, before);
             trace::read(&self.label, reader.id, released.before, copied as u64, 0);
             self.released(released);
+            self.note_end(reader, ending);
             *read += copied;
             piece = COPY_MAX;
             faults = 0;
@@ -184,15 +198,15 @@ impl Channel {
 
     fn read_records(
         &self,
-        reader: &Reader,
+        end: &ReadEnd,
         to: &mut impl Destination,
         batch: Batch,
         waiting: Waiting,
         read: &mut usize,
     ) -> Result {
+        let reader = &*end.reader;
         let mut piece = COPY_MAX;
         let mut faults = 0;
-        let mut last = false;
 
         loop {
             match self.try_read_records(reader, to, batch, piece)? {
@@ -213,8 +227,11 @@ impl Channel {
                     // As for a stream: no longer batch than that. What cannot be written ends it.
                     piece = present;
                 }
-                None if last => return Ok(()),
-                None => last = self.wait_for_data(reader, waiting)?,
+                None => {
+                    if self.wait_for_data(end, waiting)? == Awoke::AtEnd {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -280,10 +297,12 @@ impl Channel {
         // Whoever gets headers is told by them.
         match records.release(batch == Batch::WithHeaders) {
             Ok(released) => {
+                let ending = cursor.ending;
                 drop(cursor);
                 trace::lost(&self.label, reader.id, 0, lost);
                 trace::read(&self.label, reader.id, released.before, bytes, count);
                 self.released(released);
+                self.note_end(reader, ending);
                 Ok(Some(Tried::Read(len)))
             }
             Err(Lapped) => {
@@ -294,37 +313,38 @@ impl Channel {
         }
     }
 
-    /// Waits until there is something at the cursor. Answers whether nothing will come any more;
-    /// then what is there is to be looked for once again, as it may have come just before.
-    fn wait_for_data(&self, reader: &Reader, waiting: Waiting) -> Result<bool> {
+    /// Waits until there is something at the cursor, or the end. `EAGAIN` if it may not wait,
+    /// `ERESTARTSYS`, `ESHUTDOWN`.
+    fn wait_for_data(&self, end: &ReadEnd, waiting: Waiting) -> Result<Awoke> {
+        let reader = &*end.reader;
         if reader.is_evicted() {
             return Err(ESHUTDOWN);
         }
-        if self.has_ended() {
-            return Ok(true);
+        if self.is_at_end(end) {
+            return Ok(Awoke::AtEnd);
         }
         if waiting == Waiting::Refused {
             return Err(EAGAIN);
         }
-        let over = || self.has_ended() || reader.is_evicted();
-        while let Some(awaited) = self.awaited(reader) {
+        let is_over = || self.is_at_end(end) || reader.is_evicted();
+        while let Some(awaited) = self.awaited(end) {
             let sleep = Sleep {
                 needs: awaited.head,
                 place: reader.id,
                 deadline: awaited.due,
             };
             let ready = || {
-                over()
+                is_over()
                     // From nothing to something, or by another watermark or place: to sleep on for
                     // that.
-                    || self.awaited(reader).is_none_or(|now| now.comes_before(awaited))
+                    || self.awaited(end).is_none_or(|now| now.comes_before(awaited))
             };
             self.readers.sleep_until(sleep, ready, || {})?;
-            if over() {
+            if is_over() {
                 break;
             }
         }
-        Ok(false)
+        Ok(Awoke::ToLook)
     }
 
     /// Makes the next `bytes` bytes present, for the `faults`th time in a row, and answers how many

@@ -14,6 +14,7 @@
 use super::{
     side::Pollers,
     Channel,
+    ReadEnd,
     Reader, //
 };
 use crate::{
@@ -226,7 +227,8 @@ impl Channel {
     }
 
     /// What those who wait at a cursor wait for. `None` if it is there.
-    pub(super) fn awaited(&self, reader: &Reader) -> Option<Awaited> {
+    pub(super) fn awaited(&self, end: &ReadEnd) -> Option<Awaited> {
+        let reader = &*end.reader;
         // Before what is unread: if the mark moves on meanwhile, this is too early, not too late.
         let mark = self.mark(reader).load();
         let unread = self.unread(reader) as u64;
@@ -234,19 +236,20 @@ impl Channel {
         let half = self.positions.capacity().as_u64() / 2;
         let enough = reader.gauge.watermark().bytes.min(half);
         let awaited = reader.gauge.awaited(mark, unread, enough)?;
-        // A writer that waits cannot bring more than there is.
-        let is_all = awaited.due.is_some() && self.writers.has_sleepers();
+        // A writer that waits cannot bring more than there is, nor can one that has left.
+        let is_all =
+            awaited.due.is_some() && (self.writers.has_sleepers() || self.is_abandoned(end));
         (!is_all).then_some(awaited)
     }
 
     /// For somebody who polls and has joined the queue: whether it is ready. If it will be at a
     /// certain time, it is woken then.
-    pub(super) fn is_ready_to_poll(&self, reader: &Reader) -> bool {
-        let Some(awaited) = self.awaited(reader) else {
+    pub(super) fn is_ready_to_poll(&self, end: &ReadEnd) -> bool {
+        let Some(awaited) = self.awaited(end) else {
             return true;
         };
         if let Some(due_ns) = awaited.due {
-            reader.gauge.look_again_at(due_ns);
+            end.reader.gauge.look_again_at(due_ns);
         }
         false
     }

@@ -16,8 +16,7 @@
 /* The ring outlives it: the VFS holds a reference to the cdev until after release. */
 struct endpoint {
 	struct ring *ring;
-	/* Where it reads, if it does. */
-	struct cursor *cursor;
+	struct read_end end;
 	/* A read returns records with their headers. */
 	bool headers;
 	/* Around the lists of those who get SIGIO that the file is in; see endpoint_fasync(). */
@@ -52,7 +51,7 @@ static noinline ssize_t read_slowly(struct file *file, char __user *buffer, size
 	struct iov_iter to;
 
 	iov_iter_ubuf(&to, ITER_DEST, buffer, len);
-	return ring_read(endpoint->ring, endpoint->cursor, &to, READ_ONCE(endpoint->headers),
+	return ring_read(endpoint->ring, &endpoint->end, &to, READ_ONCE(endpoint->headers),
 			 is_nowait(file));
 }
 
@@ -87,7 +86,8 @@ static ssize_t endpoint_read(struct file *file, char __user *buffer, size_t len,
 	if (unread < len)
 		unread = cursor_look(ring, cursor, tail);
 	unread = min(unread, len);
-	if (unlikely(!unread || copy_to_user_inline(buffer, cursor_at(cursor, tail), unread))) {
+	if (unlikely(cursor->ending || !unread ||
+		     copy_to_user_inline(buffer, cursor_at(cursor, tail), unread))) {
 		mutex_unlock(&cursor->lock);
 		return read_slowly(file, buffer, len);
 	}
@@ -137,7 +137,7 @@ static ssize_t endpoint_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct endpoint *endpoint = iocb->ki_filp->private_data;
 
-	return ring_read(endpoint->ring, endpoint->cursor, to, READ_ONCE(endpoint->headers),
+	return ring_read(endpoint->ring, &endpoint->end, to, READ_ONCE(endpoint->headers),
 			 iocb->ki_flags & IOCB_NOWAIT || is_nowait(iocb->ki_filp));
 }
 
@@ -160,16 +160,16 @@ static bool has_missed(struct ring *ring, struct cursor *cursor)
 	return is_beyond(tail, load_mark(cursor->mark)) || READ_ONCE(cursor->missed);
 }
 
-static __poll_t readable(struct ring *ring, struct cursor *cursor)
+static __poll_t readable(struct ring *ring, const struct read_end *end)
 {
+	struct cursor *cursor = end->cursor;
 	__poll_t events = 0;
 
 	if (READ_ONCE(cursor->evicted))
 		return EPOLLIN | EPOLLRDNORM | EPOLLHUP | EPOLLERR;
-	/* First, as nothing is written after it is so. */
-	if (ring_has_ended(ring))
+	if (ring_is_at_end(ring, end))
 		events |= EPOLLIN | EPOLLRDNORM | EPOLLHUP;
-	if (cursor_is_ready_to_poll(ring, cursor))
+	else if (ring_is_ready_to_poll(ring, end))
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (has_missed(ring, cursor))
 		events |= EPOLLPRI;
@@ -201,10 +201,10 @@ static __poll_t endpoint_poll(struct file *file, poll_table *table)
 	struct ring *ring = endpoint->ring;
 	__poll_t events = 0;
 
-	if (endpoint->cursor) {
-		cursor_join_pollers(endpoint->cursor, file, table);
+	if (endpoint->end.cursor) {
+		cursor_join_pollers(endpoint->end.cursor, file, table);
 		note_edges(&ring->readers, table, EPOLLIN | EPOLLRDNORM | EPOLLPRI);
-		events |= readable(ring, endpoint->cursor);
+		events |= readable(ring, &endpoint->end);
 	}
 	if (opened_to_write(file)) {
 		poll_wait(file, &ring->writers.pollers, table);
@@ -250,7 +250,7 @@ static loff_t endpoint_llseek(struct file *file, loff_t offset, int whence)
 
 	if (offset || (whence != SEEK_SET && whence != SEEK_END))
 		return -EINVAL;
-	return ring_seek(endpoint->ring, endpoint->cursor, whence == SEEK_SET);
+	return ring_seek(endpoint->ring, endpoint->end.cursor, whence == SEEK_SET);
 }
 
 /* How large a buffer the next read needs. Who only writes may ask how much is there. */
@@ -259,8 +259,8 @@ static int store_next_read(struct endpoint *endpoint, int __user *to)
 	struct ring *ring = endpoint->ring;
 	u64 next;
 
-	if (endpoint->cursor)
-		next = ring_next_read(ring, endpoint->cursor, READ_ONCE(endpoint->headers));
+	if (endpoint->end.cursor)
+		next = ring_next_read(ring, endpoint->end.cursor, READ_ONCE(endpoint->headers));
 	else
 		next = ring_unread(ring, &ring->tail);
 	return put_user((int)min_t(u64, next, INT_MAX), to);
@@ -288,9 +288,9 @@ static int give_cursor(struct endpoint *endpoint, void __user *argument)
 		return err;
 	if (cursor.flags || cursor.id || memchr_inv(cursor.name, 0, sizeof(cursor.name)))
 		return -EINVAL;
-	if (!endpoint->cursor)
+	if (!endpoint->end.cursor)
 		return -EBADF;
-	ring_cursor_info(endpoint->ring, endpoint->cursor, true, &cursor);
+	ring_cursor_info(endpoint->ring, endpoint->end.cursor, true, &cursor);
 	return give(&cursor, sizeof(cursor), argument);
 }
 
@@ -303,9 +303,9 @@ static int set_watermark(struct endpoint *endpoint, void __user *argument)
 		return err;
 	if (asked.flags)
 		return -EINVAL;
-	if (!endpoint->cursor)
+	if (!endpoint->end.cursor)
 		return -EBADF;
-	return cursor_set_watermark(endpoint->ring, endpoint->cursor,
+	return cursor_set_watermark(endpoint->ring, endpoint->end.cursor,
 				    (struct watermark) { asked.bytes, asked.delay_ns });
 }
 
@@ -318,7 +318,7 @@ static int set_read_mode(struct endpoint *endpoint, void __user *argument)
 		return err;
 	if (asked.flags & ~RINGDEV_HEADERS)
 		return -EINVAL;
-	if (!endpoint->cursor)
+	if (!endpoint->end.cursor)
 		return -EBADF;
 	if (!endpoint->ring->is_record)
 		return -EINVAL;
@@ -376,9 +376,9 @@ static void endpoint_show_fdinfo(struct seq_file *to, struct file *file)
 	seq_printf(to, "ring-writer-wakes:\t%llu\n", info.writer_wakes);
 	seq_printf(to, "ring-reader-sleeps:\t%llu\n", info.reader_sleeps);
 	seq_printf(to, "ring-reader-wakes:\t%llu\n", info.reader_wakes);
-	if (!endpoint->cursor)
+	if (!endpoint->end.cursor)
 		return;
-	ring_cursor_info(endpoint->ring, endpoint->cursor, false, &cursor);
+	ring_cursor_info(endpoint->ring, endpoint->end.cursor, false, &cursor);
 	seq_printf(to, "cursor-id:\t%llu\n", cursor.id);
 	seq_printf(to, "cursor-unread:\t%llu\n", cursor.unread);
 	seq_printf(to, "cursor-records-out:\t%llu\n", cursor.records_out);
@@ -400,7 +400,7 @@ static int endpoint_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	endpoint->ring = ring;
 	mutex_init(&endpoint->signalled_lock);
-	err = ring_join(ring, opened_to_read(file), opened_to_write(file), &endpoint->cursor);
+	err = ring_join(ring, opened_to_read(file), opened_to_write(file), &endpoint->end);
 	if (err) {
 		kfree(endpoint);
 		return err;
@@ -410,7 +410,7 @@ static int endpoint_open(struct inode *inode, struct file *file)
 	stream_open(inode, file);
 	file->f_mode |= FMODE_NOWAIT;
 	/* There is no position that the VFS knows of. Who only writes has no cursor to move. */
-	if (ring->is_broadcast && endpoint->cursor)
+	if (ring->is_broadcast && endpoint->end.cursor)
 		file->f_mode |= FMODE_LSEEK;
 	return 0;
 }
@@ -419,7 +419,8 @@ static int endpoint_release(struct inode *inode, struct file *file)
 {
 	struct endpoint *endpoint = file->private_data;
 
-	ring_leave(endpoint->ring, opened_to_read(file), opened_to_write(file), endpoint->cursor);
+	ring_leave(endpoint->ring, opened_to_read(file), opened_to_write(file),
+		   endpoint->end.cursor);
 	kfree(endpoint);
 	return 0;
 }

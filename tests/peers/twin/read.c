@@ -47,9 +47,19 @@ static int lapped(size_t *piece)
 	return 0;
 }
 
+/*
+ * A reader has taken something. If it was the last, those who poll learn that the end has come.
+ * With no lock held.
+ */
+static void note_end(struct ring *ring, struct cursor *cursor, bool ending)
+{
+	if (unlikely(ending) && !ring_unread(ring, cursor->mark))
+		cursor_wake_pollers(cursor);
+}
+
 struct wait {
 	struct ring *ring;
-	struct cursor *cursor;
+	const struct read_end *end;
 	/* What it sleeps for. */
 	struct awaited awaited;
 };
@@ -57,7 +67,7 @@ struct wait {
 /* Nothing will come any more, or not here. */
 static bool is_over(const struct wait *wait)
 {
-	return ring_has_ended(wait->ring) || READ_ONCE(wait->cursor->evicted);
+	return ring_is_at_end(wait->ring, wait->end) || READ_ONCE(wait->end->cursor->evicted);
 }
 
 /*
@@ -70,28 +80,26 @@ static bool has_data(void *of)
 	struct wait *wait = of;
 	struct awaited awaited;
 
-	if (is_over(wait) || cursor_is_ready(wait->ring, wait->cursor, &awaited))
+	if (is_over(wait) || ring_is_ready(wait->ring, wait->end, &awaited))
 		return true;
 	return awaited.due_ns != wait->awaited.due_ns ||
 	       is_beyond(wait->awaited.head, awaited.head);
 }
 
-/*
- * Waits until there is something at the cursor. Returns 1 if nothing will come any more: then what
- * is there is to be looked for once again, as it may have come just before.
- */
-static int wait_for_data(struct ring *ring, struct cursor *cursor, bool nowait)
+/* Waits until there may be something at the cursor. Returns 1 if it is at the end instead. */
+static int wait_for_data(struct ring *ring, const struct read_end *end, bool nowait)
 {
-	struct wait wait = { .ring = ring, .cursor = cursor };
+	struct wait wait = { .ring = ring, .end = end };
+	struct cursor *cursor = end->cursor;
 	int err;
 
 	if (READ_ONCE(cursor->evicted))
 		return -ESHUTDOWN;
-	if (ring_has_ended(ring))
+	if (ring_is_at_end(ring, end))
 		return 1;
 	if (nowait)
 		return -EAGAIN;
-	while (!cursor_is_ready(ring, cursor, &wait.awaited)) {
+	while (!ring_is_ready(ring, end, &wait.awaited)) {
 		struct sleep sleep = {
 			.needs = wait.awaited.head,
 			.place = cursor->id,
@@ -107,12 +115,13 @@ static int wait_for_data(struct ring *ring, struct cursor *cursor, bool nowait)
 	return 0;
 }
 
-static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter *to, bool nowait,
-		       size_t *read)
+static int read_stream(struct ring *ring, const struct read_end *end, struct iov_iter *to,
+		       bool nowait, size_t *read)
 {
+	struct cursor *cursor = end->cursor;
 	size_t piece = COPY_MAX;
 	unsigned int faults = 0;
-	int last = 0;
+	bool ending;
 	int err;
 
 	for (;;) {
@@ -136,11 +145,11 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 			len = cursor_look(ring, cursor, position);
 		if (!len) {
 			mutex_unlock(&cursor->lock);
-			if (*read || last)
+			if (*read)
 				return 0;
-			last = wait_for_data(ring, cursor, nowait);
-			if (last < 0)
-				return last;
+			err = wait_for_data(ring, end, nowait);
+			if (err)
+				return min(err, 0);
 			continue;
 		}
 		/* Where data are overwritten there may seem to be more than the capacity. */
@@ -177,8 +186,10 @@ static int read_stream(struct ring *ring, struct cursor *cursor, struct iov_iter
 		}
 		release_mark(cursor->mark, position + copied);
 		cursor_restart(cursor);
+		ending = cursor->ending;
 		mutex_unlock(&cursor->lock);
 		ring_released(ring, position);
+		note_end(ring, cursor, ending);
 		*read += copied;
 		piece = COPY_MAX;
 		faults = 0;
@@ -269,13 +280,14 @@ static void release_run(struct cursor *cursor, const struct run *run, bool told)
  * All of a record or nothing; of a batch, the records that fit the present part of the memory, if
  * not all of it is.
  */
-static int read_records(struct ring *ring, struct cursor *cursor, struct iov_iter *to,
+static int read_records(struct ring *ring, const struct read_end *end, struct iov_iter *to,
 			bool headers, bool nowait, size_t *read)
 {
 	const size_t header_size = sizeof(struct ringdev_record);
+	struct cursor *cursor = end->cursor;
 	size_t piece = COPY_MAX;
 	unsigned int faults = 0;
-	int last = 0;
+	bool ending;
 	int err;
 
 	for (;;) {
@@ -291,11 +303,9 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 		}
 		if (!find_run(ring, cursor, headers ? min(room, piece) : 0, &run)) {
 			mutex_unlock(&cursor->lock);
-			if (last)
-				return 0;
-			last = wait_for_data(ring, cursor, nowait);
-			if (last < 0)
-				return last;
+			err = wait_for_data(ring, end, nowait);
+			if (err)
+				return min(err, 0);
 			continue;
 		}
 		len = headers ? run.len : run.length;
@@ -343,8 +353,10 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
 		}
 		release_run(cursor, &run, headers);
 		cursor_restart(cursor);
+		ending = cursor->ending;
 		mutex_unlock(&cursor->lock);
 		ring_released(ring, run.position);
+		note_end(ring, cursor, ending);
 		*read = len;
 		return 0;
 	}
@@ -354,7 +366,7 @@ static int read_records(struct ring *ring, struct cursor *cursor, struct iov_ite
  * Reads what is there; waits only if nothing is. What was read is the answer if it is anything, 0
  * if nothing will come any more, else what has kept it from being.
  */
-ssize_t ring_read(struct ring *ring, struct cursor *cursor, struct iov_iter *to, bool headers,
+ssize_t ring_read(struct ring *ring, const struct read_end *end, struct iov_iter *to, bool headers,
 		  bool nowait)
 {
 	size_t read = 0;
@@ -363,10 +375,10 @@ ssize_t ring_read(struct ring *ring, struct cursor *cursor, struct iov_iter *to,
 	if (!iov_iter_count(to))
 		return 0;
 	if (ring->is_record)
-		err = read_records(ring, cursor, to, headers, nowait, &read);
+		err = read_records(ring, end, to, headers, nowait, &read);
 	else
-		err = read_stream(ring, cursor, to, nowait, &read);
-	pass_on(ring, cursor);
+		err = read_stream(ring, end, to, nowait, &read);
+	pass_on(ring, end->cursor);
 	return read ?: err;
 }
 

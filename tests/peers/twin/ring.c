@@ -48,6 +48,7 @@ int ring_init(struct ring *ring, const struct ringdev_create *create)
 	side_init(&ring->readers, readable, POLL_IN, !ring->is_broadcast);
 	side_init(&ring->writers, EPOLLOUT | EPOLLWRNORM, POLL_OUT, true);
 
+	mutex_init(&ring->endpoints_lock);
 	mutex_init(&ring->producer.lock);
 	mutex_init(&ring->list_lock);
 	INIT_LIST_HEAD(&ring->cursors);
@@ -86,15 +87,50 @@ void ring_urge_readers(struct ring *ring)
 		side_urge(&ring->readers);
 }
 
-/* Whether what is in the ring is the last: nobody will write any more. */
-bool ring_has_ended(const struct ring *ring)
+/*
+ * How many writers there have been, if all have left, and one of them while the endpoint was open:
+ * then nobody writes any more, unless there is another. 0 if somebody writes now or later.
+ */
+static u64 writers_that_left(const struct ring *ring, const struct read_end *end)
 {
+	u64 opened;
+
 	/* Pairs with the release in ring_shut(). */
 	if (smp_load_acquire(&ring->destroyed))
-		return true;
-	/* Pairs with the release in ring_join(). */
-	return ring->has_hangup && smp_load_acquire(&ring->was_written_to) &&
-	       !atomic_read_acquire(&ring->endpoints_writing);
+		return U64_MAX;
+	if (!ring->has_hangup)
+		return 0;
+	/* Pairs with the release in enter(): who is being opened counts as open before that. */
+	opened = smp_load_acquire(&ring->writers_opened);
+	/* Pairs with the release in leave(). */
+	if (opened == end->writers_before || smp_load_acquire(&ring->endpoints_writing))
+		return 0;
+	return opened;
+}
+
+/* Whether nobody writes any more, as an endpoint sees it. */
+bool ring_is_abandoned(const struct ring *ring, const struct read_end *end)
+{
+	return writers_that_left(ring, end);
+}
+
+/*
+ * Whether a reader is at the end: there is nothing to read, and nobody writes any more, though
+ * somebody did while its endpoint was open. The one answer for read(2) and poll(2); it was so at
+ * some moment of the call.
+ */
+bool ring_is_at_end(struct ring *ring, const struct read_end *end)
+{
+	u64 left = writers_that_left(ring, end);
+
+	if (!left || ring_unread(ring, end->cursor->mark))
+		return false;
+	/*
+	 * Between the two looks nobody has opened it for writing, so both are about one moment. The
+	 * positions were loaded between them: one that is stored meanwhile makes what is unread
+	 * appear more, not less.
+	 */
+	return left == writers_that_left(ring, end);
 }
 
 /* Whether the tail is where the cursor is that is furthest behind, of several. */
@@ -159,6 +195,7 @@ static struct cursor *add_cursor(struct ring *ring)
 	cursor->id = ring->next_cursor++;
 	mutex_lock(&cursor->lock);
 	cursor_take_data(ring, cursor);
+	cursor->ending = ring->ending;
 	/* What was overwritten before it came it has not lost. */
 	cursor_seek(ring, cursor, producer_oldest(ring), (struct place) {});
 	mutex_unlock(&cursor->lock);
@@ -208,27 +245,126 @@ static void part(struct ring *ring, struct cursor *cursor)
 		wake_writers(ring, before);
 }
 
-/* An endpoint is being opened. The cursor that it reads at is NULL if it does not read. */
-int ring_join(struct ring *ring, bool reads, bool writes, struct cursor **cursor)
+/* Says to all cursors whether nobody writes any more. */
+static void set_ending(struct ring *ring, bool ending)
 {
-	if (READ_ONCE(ring->destroyed))
+	struct cursor *cursor;
+
+	mutex_lock(&ring->list_lock);
+	ring->ending = ending;
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		mutex_lock(&cursor->lock);
+		cursor->ending = ending;
+		mutex_unlock(&cursor->lock);
+	}
+	mutex_unlock(&ring->list_lock);
+}
+
+/*
+ * Ends a session: gives up what has not been read, as nobody is there to read it or to be told of
+ * it. It counts as lost. Nobody has to be woken: even a file that is being closed is not polled.
+ */
+static void discard(struct ring *ring)
+{
+	struct producer *producer = &ring->producer;
+	struct cursor *cursor;
+	struct place newest;
+
+	mutex_lock(&producer->lock);
+	newest = producer_newest(ring);
+	if (ring->overwrites)
+		producer_give_up_before(ring, newest.position);
+	mutex_lock(&ring->list_lock);
+	list_for_each_entry(cursor, &ring->cursors, link) {
+		mutex_lock(&cursor->lock);
+		cursor_seek(ring, cursor, newest, newest);
+		cursor->untold = false;
+		WRITE_ONCE(cursor->missed, false);
+		mutex_unlock(&cursor->lock);
+	}
+	if (tail_follows_cursors(ring))
+		release_mark(&ring->tail, newest.position);
+	mutex_unlock(&ring->list_lock);
+	mutex_unlock(&producer->lock);
+}
+
+/* Counts an endpoint that is being opened. */
+static int enter(struct ring *ring, bool reads, bool writes, struct read_end *end)
+{
+	u64 opened;
+
+	mutex_lock(&ring->endpoints_lock);
+	if (ring->destroyed) {
+		mutex_unlock(&ring->endpoints_lock);
 		return -ENODEV;
-	*cursor = NULL;
-	if (reads) {
-		*cursor = ring->is_broadcast ? add_cursor(ring) : &ring->shared;
-		if (!*cursor)
-			return -ENOMEM;
-		atomic_inc(&ring->endpoints_reading);
 	}
+	opened = ring->writers_opened;
+	/* A writer that is still open is one that a reader will see leave. */
+	end->writers_before = opened - !!ring->endpoints_writing;
+	if (reads)
+		WRITE_ONCE(ring->endpoints_reading, ring->endpoints_reading + 1);
 	if (writes) {
-		atomic_inc(&ring->endpoints_writing);
-		/* Pairs with the acquire in ring_has_ended(). */
-		smp_store_release(&ring->was_written_to, true);
+		if (ring->has_hangup && !ring->endpoints_writing)
+			set_ending(ring, false);
+		WRITE_ONCE(ring->endpoints_writing, ring->endpoints_writing + 1);
+		/* Pairs with the acquire in writers_that_left(). */
+		smp_store_release(&ring->writers_opened, opened + 1);
 	}
+	mutex_unlock(&ring->endpoints_lock);
 	return 0;
 }
 
-/* An endpoint has been closed. */
+/* Takes an endpoint that is being closed out of the count, and tells those whom it leaves alone. */
+static void leave(struct ring *ring, bool reads, bool writes)
+{
+	bool is_last_reader, is_last_writer;
+	u32 reading, writing;
+
+	mutex_lock(&ring->endpoints_lock);
+	reading = ring->endpoints_reading - reads;
+	writing = ring->endpoints_writing - writes;
+	WRITE_ONCE(ring->endpoints_reading, reading);
+	/* After what was written; pairs with the acquire in writers_that_left(). */
+	smp_store_release(&ring->endpoints_writing, writing);
+	is_last_reader = ring->has_hangup && reads && !reading;
+	is_last_writer = ring->has_hangup && writes && !writing;
+	if (is_last_writer)
+		set_ending(ring, true);
+	/* Whoever opens it next finds it empty: it waits for the lock. */
+	if (ring->has_hangup && !reading && !writing)
+		discard(ring);
+	mutex_unlock(&ring->endpoints_lock);
+	/*
+	 * The locks of the queues are taken after the counts were changed: whoever joins a queue
+	 * later sees them.
+	 */
+	if (is_last_reader)
+		side_announce(&ring->writers);
+	if (is_last_writer)
+		side_announce(&ring->readers);
+}
+
+/* An endpoint is being opened. */
+int ring_join(struct ring *ring, bool reads, bool writes, struct read_end *end)
+{
+	int err = enter(ring, reads, writes, end);
+
+	if (err)
+		return err;
+	end->cursor = NULL;
+	if (!reads)
+		return 0;
+	end->cursor = ring->is_broadcast ? add_cursor(ring) : &ring->shared;
+	if (end->cursor)
+		return 0;
+	leave(ring, reads, writes);
+	return -ENOMEM;
+}
+
+/*
+ * An endpoint has been closed. In a ring that hangs up, the last endpoint of both sides ends the
+ * session: what nobody has read counts as lost.
+ */
 void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *cursor)
 {
 	if (cursor && ring->is_broadcast) {
@@ -240,15 +376,7 @@ void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *curso
 		if (!mistake(cursor_after_its_endpoint))
 			cursor_put(cursor);
 	}
-	/* Fully ordered: after what was written, and before the looks at the queues. */
-	if (reads)
-		atomic_dec_return(&ring->endpoints_reading);
-	if (writes)
-		atomic_dec_return(&ring->endpoints_writing);
-	if (ring->has_hangup) {
-		side_announce(&ring->readers);
-		side_announce(&ring->writers);
-	}
+	leave(ring, reads, writes);
 }
 
 /*
@@ -257,14 +385,17 @@ void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *curso
  */
 void ring_shut(struct ring *ring)
 {
+	mutex_lock(&ring->endpoints_lock);
 	/* With the lock held nobody is in the middle of a write that has looked before. */
 	mutex_lock(&ring->producer.lock);
 	ring->producer.refused = true;
 	/* The short way finds no room any more, and leaves it to the long one to say why. */
 	ring->producer.limit = ring->head;
-	/* Pairs with the acquire in ring_has_ended(). */
+	/* Who sees it sees all that was written; pairs with the acquire in writers_that_left(). */
 	smp_store_release(&ring->destroyed, true);
 	mutex_unlock(&ring->producer.lock);
+	set_ending(ring, true);
+	mutex_unlock(&ring->endpoints_lock);
 	side_announce(&ring->readers);
 	side_announce(&ring->writers);
 }
@@ -538,8 +669,8 @@ void ring_info(struct ring *ring, struct ringdev_info *info)
 	info->bytes_dropped = producer->bytes_dropped;
 	mutex_unlock(&producer->lock);
 
-	info->readers = atomic_read(&ring->endpoints_reading);
-	info->writers = atomic_read(&ring->endpoints_writing);
+	info->readers = READ_ONCE(ring->endpoints_reading);
+	info->writers = READ_ONCE(ring->endpoints_writing);
 	info->records_lost = sum.records_lost;
 	info->bytes_lost = sum.bytes_lost;
 	info->records_out = sum.records;

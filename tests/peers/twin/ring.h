@@ -10,10 +10,10 @@
  *   writers wait or drop, broadcast		whoever moves a cursor, under list_lock
  *   writers overwrite				the writer, before it overwrites
  *
- * Locks, in the order in which whoever changes a ring as a whole takes them: producer.lock,
- * list_lock, the lock of one cursor at a time. Reading and writing take one of them. Under a lock
- * bytes are copied, COPY_MAX at most, and nothing else happens: no page fault is served, nothing
- * is allocated, and nobody is woken.
+ * Locks, in the order in which whoever changes a ring as a whole takes them: endpoints_lock,
+ * producer.lock, list_lock, the lock of one cursor at a time. Reading and writing take one of the
+ * latter three. Under these bytes are copied, COPY_MAX at most, and nothing else happens: no page
+ * fault is served, nothing is allocated, and nobody is woken.
  *
  * Pairs of barriers:
  *
@@ -23,6 +23,8 @@
  *   release, smp_mb, queues	join, smp_mb, tail		likewise
  *   evict, smp_wmb, overwrite	copy, smp_rmb, tail		who copied too late knows it
  *   missed, release of mark	mark, acquire, missed		a loss is never nowhere
+ *   writing, release of opened	opened, acquire, writing	who is being opened has not left
+ *   head, release of writing	writing, acquire, head		what was written before one left
  */
 #ifndef TWIN_RING_H
 #define TWIN_RING_H
@@ -120,9 +122,14 @@ struct cursor {
 	/* Readers among each other. */
 	struct mutex lock;
 	/* The longest read that is tried the short way; see ring->at_once. 0 with a watermark. */
-	size_t at_once;
+	u32 at_once;
 
 	/* Under the lock. */
+	/*
+	 * Nobody writes any more: who reads the last has those who poll look again, as only then
+	 * the end has come.
+	 */
+	bool ending;
 	/* The last that was seen of the head. */
 	u64 head_seen;
 	/*
@@ -167,6 +174,14 @@ struct cursor {
 	u64 own_mark ____cacheline_aligned_in_smp;
 };
 
+/* What an endpoint reads with. */
+struct read_end {
+	/* Where, or NULL if it does not read. */
+	struct cursor *cursor;
+	/* As many of ring->writers_opened had left when it was opened. */
+	u64 writers_before;
+};
+
 struct producer {
 	/* Writers among each other. */
 	struct mutex lock;
@@ -205,11 +220,15 @@ struct ring {
 
 	/* Nothing can be written any more. */
 	bool destroyed;
-	bool was_written_to;
 	/* A cursor has had a watermark. */
 	bool has_watermarks;
-	atomic_t endpoints_reading;
-	atomic_t endpoints_writing;
+	/* Those who open and close endpoints, among each other. A session ends inside it. */
+	struct mutex endpoints_lock;
+	/* Changed under that lock. */
+	u32 endpoints_reading;
+	u32 endpoints_writing;
+	/* Endpoints that have been opened for writing so far. */
+	u64 writers_opened;
 
 	struct side readers;
 	struct side writers;
@@ -226,6 +245,8 @@ struct ring {
 	/* By ascending number, and what was read at those that have left. */
 	struct list_head cursors;
 	struct received departed;
+	/* What it is in all cursors. */
+	bool ending;
 	u64 next_cursor;
 
 	/* The name and the node; see registry.c. */
@@ -500,7 +521,7 @@ void mirror_free(void *data);
 
 /* read.c, write.c: the data path. */
 
-ssize_t ring_read(struct ring *ring, struct cursor *cursor, struct iov_iter *to, bool headers,
+ssize_t ring_read(struct ring *ring, const struct read_end *end, struct iov_iter *to, bool headers,
 		  bool nowait);
 ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait, bool nosignal);
 bool ring_is_refused(const struct ring *ring);
@@ -516,15 +537,15 @@ struct awaited {
 };
 
 enum hrtimer_restart watermark_alarm(struct hrtimer *timer);
-bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *awaited);
-bool cursor_is_ready_to_poll(struct ring *ring, struct cursor *cursor);
+bool ring_is_ready(struct ring *ring, const struct read_end *end, struct awaited *awaited);
+bool ring_is_ready_to_poll(struct ring *ring, const struct read_end *end);
 int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct watermark watermark);
 
 /* ring.c: a ring as a whole. */
 
 int ring_init(struct ring *ring, const struct ringdev_create *create);
 void ring_exit(struct ring *ring);
-int ring_join(struct ring *ring, bool reads, bool writes, struct cursor **cursor);
+int ring_join(struct ring *ring, bool reads, bool writes, struct read_end *end);
 void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *cursor);
 void ring_shut(struct ring *ring);
 void ring_clear(struct ring *ring);
@@ -532,7 +553,8 @@ int ring_resize(struct ring *ring, u64 capacity);
 int ring_evict(struct ring *ring, u64 id);
 int ring_seek(struct ring *ring, struct cursor *cursor, bool to_oldest);
 void ring_advance_tail(struct ring *ring);
-bool ring_has_ended(const struct ring *ring);
+bool ring_is_at_end(struct ring *ring, const struct read_end *end);
+bool ring_is_abandoned(const struct ring *ring, const struct read_end *end);
 void ring_urge_readers(struct ring *ring);
 u64 ring_next_read(struct ring *ring, struct cursor *cursor, bool headers);
 void ring_info(struct ring *ring, struct ringdev_info *info);

@@ -5,7 +5,7 @@
  * The first data after none still wake one who waits, who looks, sees that it is too little, and
  * waits on with a time limit: a sleeper in its sleep, a poller by a timer of the cursor. So a
  * writer sets no timer, and what is not used costs nothing. A writer that has to wait overrides the
- * watermark, or the two would wait for each other.
+ * watermark, or the two would wait for each other; and so does the last one that leaves.
  */
 #include <linux/ktime.h>
 
@@ -20,9 +20,10 @@ enum hrtimer_restart watermark_alarm(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-/* Whether it is time to wake those who wait at a cursor, else what they wait for. */
-bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *awaited)
+/* Whether it is time to wake those who wait at an endpoint, else what they wait for. */
+bool ring_is_ready(struct ring *ring, const struct read_end *end, struct awaited *awaited)
 {
+	struct cursor *cursor = end->cursor;
 	/* First: if readers move it on meanwhile, one is woken too early, and not too late. */
 	u64 mark = READ_ONCE(*cursor->mark);
 	u64 unread = ring_unread(ring, cursor->mark);
@@ -52,19 +53,20 @@ bool cursor_is_ready(struct ring *ring, struct cursor *cursor, struct awaited *a
 	}
 	awaited->head = mark + bytes;
 	awaited->due_ns = since + READ_ONCE(cursor->watermark.delay_ns);
-	/* A writer that waits cannot bring more. */
-	return now >= awaited->due_ns || has_sleepers(&ring->writers);
+	/* A writer that waits cannot bring more, nor can one that has left. */
+	return now >= awaited->due_ns || has_sleepers(&ring->writers) ||
+	       ring_is_abandoned(ring, end);
 }
 
 /* For who polls, and has joined the queue. */
-bool cursor_is_ready_to_poll(struct ring *ring, struct cursor *cursor)
+bool ring_is_ready_to_poll(struct ring *ring, const struct read_end *end)
 {
 	struct awaited awaited;
 
-	if (cursor_is_ready(ring, cursor, &awaited))
+	if (ring_is_ready(ring, end, &awaited))
 		return true;
 	if (awaited.due_ns)
-		hrtimer_start(&cursor->alarm, ns_to_ktime(awaited.due_ns), HRTIMER_MODE_ABS);
+		hrtimer_start(&end->cursor->alarm, ns_to_ktime(awaited.due_ns), HRTIMER_MODE_ABS);
 	return false;
 }
 

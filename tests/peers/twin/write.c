@@ -19,7 +19,7 @@ static size_t copy_nofault(void *to, size_t len, struct iov_iter *from)
 
 static bool has_no_readers(const struct ring *ring)
 {
-	return ring->has_hangup && !atomic_read(&ring->endpoints_reading);
+	return ring->has_hangup && !READ_ONCE(ring->endpoints_reading);
 }
 
 /* Whether a write would be refused now, for those who only want to know. */

@@ -12,12 +12,13 @@ use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
-use nix::unistd::{close, getpid, mkfifo, pipe};
+use nix::unistd::{Whence, close, getpid, lseek64, mkfifo, pipe};
 
 use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, test};
 use crate::task::{Call, Process, Task};
+use crate::words::Account;
 
 pub const TESTS: &[Test] = &[
     test!(fifo_and_ring_end_alike),
@@ -29,7 +30,18 @@ pub const TESTS: &[Test] = &[
     test!(sigpipe_comes_with_a_short_write_too),
     test!(sigpipe_does_not_come_to_who_asks_for_no_signal).needs(nosignal_is_known),
     test!(sigpipe_does_not_come_with_a_short_write_either).needs(nosignal_is_known),
+    test!(fifo_and_ring_say_out_alike),
+    test!(fifo_and_ring_serve_session_after_session),
+    test!(fifo_and_ring_discard_what_nobody_has_read_alike),
+    test!(fifo_and_ring_opened_for_both_directions_end_alike),
+    test!(end_and_hang_up_are_one_predicate),
     test!(end_comes_for_each_reader_after_what_it_has_to_read),
+    test!(end_needs_a_writer_since_the_reader_opened),
+    test!(end_comes_to_a_reader_that_polls_before_the_first_writer),
+    test!(end_comes_not_to_a_late_reader_of_what_is_left),
+    test!(end_waits_for_every_copy_of_the_writer),
+    test!(session_ends_with_the_last_endpoint),
+    test!(session_that_ends_gives_up_what_was_read_as_well),
     test!(killed_writer_is_an_end_too),
     test!(killed_reader_breaks_it_too),
     test!(opening_again_ends_the_end),
@@ -40,6 +52,8 @@ pub const RWF_NOSIGNAL: i32 = 0x100;
 
 const IN: PollFlags = PollFlags::POLLIN.union(PollFlags::POLLRDNORM);
 const OUT: PollFlags = PollFlags::POLLOUT.union(PollFlags::POLLWRNORM);
+
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// A FIFO and a ring, of the same size, that are to behave alike.
 struct Pair {
@@ -104,7 +118,9 @@ fn fifo_and_ring_end_alike() {
     writers.close();
     assert_eq!(readers.say(|end| end.ready(IN)), IN);
     more.close();
-    assert_eq!(readers.say(|end| end.ready(IN)), IN | PollFlags::POLLHUP);
+    // A FIFO says POLLHUP before the last data are read, a ring when a read returns 0.
+    let said = readers.0.map(|end| end.ready(IN));
+    assert_eq!(said, [IN | PollFlags::POLLHUP, IN]);
     assert_eq!(readers.say(|end| end.take(10)), Ok(b"last".to_vec()));
     for _ in 0..3 {
         assert_eq!(readers.say(|end| end.take(10)), Ok(Vec::new()));
@@ -184,6 +200,348 @@ fn fifo_and_ring_wake_pollers_alike() {
     readers.close();
     for said in tasks.map(Task::finish) {
         assert!(said.expect("poll").contains(PollFlags::POLLERR));
+    }
+}
+
+fn fifo_and_ring_say_out_alike() {
+    let pair = Pair::new();
+    let (readers, writers) = pair.ends();
+    while writers
+        .0
+        .iter()
+        .any(|end| end.write(&[0; PIPE_BUF]).is_ok())
+    {}
+    assert_eq!(readers.say(|end| end.take_exactly(100)), [0; 100]);
+    assert_eq!(writers.say(|end| end.ready(OUT)), PollFlags::empty());
+    writers.set_nonblocking(false);
+    let tasks = writers
+        .0
+        .map(|end| Task::asleep_in(Call::WRITE, move || end.write(&[0; 512])));
+    for end in readers.0 {
+        end.drain();
+    }
+    assert_eq!(tasks.map(Task::finish), [Ok(512); 2]);
+    assert_eq!(writers.say(|end| end.ready(OUT)), OUT);
+}
+
+/// `cat D & echo two > D`, again and again. A FIFO makes each wait for the other in open(2). A ring
+/// makes nobody wait there, so what is written is for a reader that has the ring open.
+fn fifo_and_ring_serve_session_after_session() {
+    for path in Pair::new().paths {
+        for word in ["one\n", "two\n", "three\n"] {
+            let cat = Process::fork(|| {
+                let file = fs::File::open(&path).expect("open to read");
+                let text = std::io::read_to_string(file).expect("read");
+                assert_eq!(text, word, "{path}");
+            });
+            cat.await_sleep_in_any(&[Call::OPEN, Call::READ]);
+            Process::fork(|| {
+                let file = fs::OpenOptions::new().write(true).open(&path);
+                let mut file = file.expect("open to write");
+                std::io::Write::write_all(&mut file, word.as_bytes()).expect("write");
+            })
+            .finish();
+            cat.finish();
+        }
+    }
+}
+
+fn fifo_and_ring_discard_what_nobody_has_read_alike() {
+    let pair = Pair::new();
+    for readers_first in [true, false] {
+        let (readers, writers) = pair.ends();
+        assert_eq!(writers.say(|end| end.write(b"for nobody")), Ok(10));
+        if readers_first {
+            readers.close();
+            writers.close();
+        } else {
+            writers.close();
+            readers.close();
+        }
+        let (readers, writers) = pair.ends();
+        assert_eq!(readers.say(Endpoint::available), 0);
+        assert_eq!(readers.say(|end| end.take(10)), Err(Errno::EAGAIN));
+        writers.close();
+        readers.close();
+    }
+}
+
+fn fifo_and_ring_opened_for_both_directions_end_alike() {
+    let pair = Pair::new();
+    let readers = pair.open(OFlag::O_RDONLY);
+    let both = pair.open(OFlag::O_RDWR);
+    // It is a writer, of its own as well.
+    for ends in [readers, both] {
+        assert_eq!(ends.say(|end| end.take(10)), Err(Errno::EAGAIN));
+        assert_eq!(ends.say(|end| end.ready(IN)), PollFlags::empty());
+    }
+    assert_eq!(both.say(|end| end.write(b"left")), Ok(4));
+    both.close();
+    assert_eq!(readers.say(|end| end.take(10)), Ok(b"left".to_vec()));
+    assert_eq!(readers.say(|end| end.take(10)), Ok(Vec::new()));
+    // Alone it neither ends nor breaks.
+    readers.close();
+    let both = pair.open(OFlag::O_RDWR);
+    assert_eq!(both.say(|end| end.take(10)), Err(Errno::EAGAIN));
+    assert_eq!(both.say(|end| end.write(b"x")), Ok(1));
+    assert_eq!(both.say(|end| end.take(10)), Ok(b"x".to_vec()));
+    assert_eq!(both.say(|end| end.take(10)), Err(Errno::EAGAIN));
+}
+
+/// What a reader finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing, and a read waits.
+    Nothing,
+    /// Something to read.
+    Data,
+    /// The end: a read returns 0.
+    End,
+}
+
+impl State {
+    /// Asks poll(2), FIONREAD and, unless that would take data, read(2), which have to agree.
+    fn of(reader: Endpoint) -> Self {
+        let said = reader.ready(IN);
+        if reader.available() > 0 {
+            assert_eq!(said, IN, "not POLLHUP: a read does not return 0");
+            return Self::Data;
+        }
+        reader.set_nonblocking(true);
+        let answer = reader.take(10);
+        reader.set_nonblocking(false);
+        match answer {
+            Err(Errno::EAGAIN) => {
+                assert_eq!(said, PollFlags::empty(), "a read would wait");
+                Self::Nothing
+            }
+            Ok(bytes) if bytes.is_empty() => {
+                assert_eq!(said, IN | PollFlags::POLLHUP, "a read returns 0");
+                Self::End
+            }
+            answer => panic!("read: {answer:?}"),
+        }
+    }
+}
+
+fn end_and_hang_up_are_one_predicate() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let reader = ring.reader();
+        assert_eq!(State::of(reader), State::Nothing, "{kind}");
+        for _ in 0..3 {
+            let writer = ring.open(OFlag::O_WRONLY);
+            assert_eq!(State::of(reader), State::Nothing, "{kind}");
+            for message in [b"one", b"two"] {
+                nix::unistd::write(&writer, message).expect("write");
+                assert_eq!(State::of(reader), State::Data);
+            }
+            drop(writer);
+            for message in [b"one", b"two"] {
+                assert_eq!(State::of(reader), State::Data);
+                assert_eq!(reader.take(3), Ok(message.to_vec()));
+            }
+            assert_eq!(State::of(reader), State::End, "{kind}");
+            assert_eq!(State::of(reader), State::End, "{kind}");
+        }
+    }
+}
+
+/// A FIFO opened with `O_NONBLOCK` has an end without a writer for read(2), though not for poll(2).
+/// A ring has none for either.
+fn end_needs_a_writer_since_the_reader_opened() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let first = ring.reader();
+        assert_eq!(State::of(first), State::Nothing, "{kind}");
+        drop(ring.open(OFlag::O_WRONLY));
+        assert_eq!(State::of(first), State::End, "{kind}");
+        // The session goes on, but not that writer's.
+        let second = ring.reader();
+        assert_eq!(State::of(second), State::Nothing, "{kind}");
+        assert_eq!(State::of(first), State::End, "{kind}");
+        let sleeper = Task::asleep_in(Call::READ, move || second.take(10));
+        let writer = ring.open(OFlag::O_WRONLY);
+        // There is a writer when this one comes.
+        let third = ring.reader();
+        for reader in [first, third] {
+            assert_eq!(State::of(reader), State::Nothing, "{kind}");
+        }
+        sleeper.sleeper.await_sleep_in(Call::READ);
+        drop(writer);
+        assert_eq!(sleeper.finish(), Ok(Vec::new()), "{kind}");
+        for reader in [first, second, third] {
+            assert_eq!(State::of(reader), State::End, "{kind}");
+        }
+        assert_eq!(State::of(ring.reader()), State::Nothing, "{kind}");
+    }
+}
+
+fn end_comes_to_a_reader_that_polls_before_the_first_writer() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        // One that has seen an earlier writer, and whom that is no news for.
+        let _first = ring.reader();
+        drop(ring.open(OFlag::O_WRONLY));
+        let reader = ring.reader();
+        let poller = Task::spawn(move || reader.poll(IN, PollTimeout::NONE));
+        assert!(!poller.ends_before_it_sleeps_in(Call::POLL), "{kind}");
+        let writer = ring.open(OFlag::O_WRONLY);
+        poller.sleeper.await_sleep_in(Call::POLL);
+        drop(writer);
+        assert_eq!(poller.finish(), Ok(IN | PollFlags::POLLHUP), "{kind}");
+        assert_eq!(State::of(reader), State::End, "{kind}");
+    }
+}
+
+fn end_comes_not_to_a_late_reader_of_what_is_left() {
+    for kind in kinds() {
+        for late_reads in [true, false] {
+            let ring = Ring::small(kind);
+            let first = ring.reader();
+            let writer = ring.open(OFlag::O_WRONLY);
+            nix::unistd::write(&writer, b"left").expect("write");
+            drop(writer);
+            let late = ring.reader();
+            for reader in [first, late] {
+                assert_eq!(State::of(reader), State::Data, "{kind}");
+            }
+            let readers = if kind.is_broadcast() {
+                vec![first, late]
+            } else if late_reads {
+                vec![late]
+            } else {
+                vec![first]
+            };
+            for reader in readers {
+                assert_eq!(reader.take(10), Ok(b"left".to_vec()), "{kind}");
+            }
+            assert_eq!(State::of(first), State::End, "{kind}");
+            assert_eq!(State::of(late), State::Nothing, "{kind}");
+        }
+    }
+}
+
+fn end_waits_for_every_copy_of_the_writer() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let reader = ring.reader();
+        let writer = ring.open(OFlag::O_WRONLY);
+        let duplicate = writer.try_clone().expect("dup");
+        let child = Process::asleep_in(Call::PAUSE, || {
+            nix::unistd::pause();
+        });
+        drop(writer);
+        assert_eq!(State::of(reader), State::Nothing, "{kind}");
+        drop(duplicate);
+        assert_eq!(State::of(reader), State::Nothing, "{kind}");
+        child.kill_for_good();
+        assert_eq!(State::of(reader), State::End, "{kind}");
+    }
+}
+
+const MESSAGE: &[u8] = b"message";
+
+/// Whether a reader that comes now finds anything.
+fn has_data(ring: &Ring) -> bool {
+    let reader = ring.reader();
+    let available = reader.available();
+    close(reader.as_raw_fd()).expect("close");
+    available > 0
+}
+
+/// The endpoints of a session, in the order in which they are closed.
+const SESSIONS: [&[OFlag]; 5] = [
+    &[OFlag::O_RDONLY, OFlag::O_WRONLY],
+    &[OFlag::O_WRONLY, OFlag::O_RDONLY],
+    &[OFlag::O_RDWR],
+    &[OFlag::O_RDWR, OFlag::O_RDONLY, OFlag::O_WRONLY],
+    &[OFlag::O_RDONLY, OFlag::O_WRONLY, OFlag::O_RDWR],
+];
+
+/// Writes three messages, of which one is read, and closes all endpoints, the last of them in a
+/// child that has a copy of it. `before_the_last` is called while that is still open.
+fn run_session(ring: &Ring, flags: &[OFlag], before_the_last: impl Fn()) {
+    let mut ends: Vec<_> = flags.iter().map(|flags| ring.open(*flags)).collect();
+    let end_for = |other: OFlag| {
+        let index = flags.iter().position(|flags| *flags != other);
+        index.expect("an endpoint for that direction")
+    };
+    let (reader, writer) = (end_for(OFlag::O_WRONLY), end_for(OFlag::O_RDONLY));
+    for _ in 0..3 {
+        assert_eq!(
+            nix::unistd::write(&ends[writer], MESSAGE),
+            Ok(MESSAGE.len())
+        );
+    }
+    let mut buffer = [0; MESSAGE.len()];
+    assert_eq!(
+        nix::unistd::read(&ends[reader], &mut buffer),
+        Ok(MESSAGE.len())
+    );
+    while ends.len() > 1 {
+        drop(ends.remove(0));
+        before_the_last();
+    }
+    let child = Process::asleep_in(Call::PAUSE, || {
+        nix::unistd::pause();
+    });
+    drop(ends);
+    before_the_last();
+    child.kill_for_good();
+}
+
+fn session_ends_with_the_last_endpoint() {
+    for kind in Kind::all() {
+        let ring = Ring::small(kind);
+        let (mut sent, mut received) = (0, 0);
+        for flags in SESSIONS {
+            let case = format!("{kind}, {flags:?}");
+            run_session(&ring, flags, || {
+                assert!(has_data(&ring), "{case}: too early")
+            });
+            let whole = if kind.is_stream() { MESSAGE.len() } else { 1 };
+            sent += 3 * whole as u64;
+            received += whole as u64;
+            let info = ring.info();
+            assert_eq!((info.readers, info.writers), (0, 0));
+            if !kind.hangup {
+                // Without hangup there are no sessions, and the data stay.
+                assert!(has_data(&ring), "{case}");
+                ring.clear();
+                continue;
+            }
+            assert!(!has_data(&ring), "{case}");
+            assert_eq!(info.unread, 0, "{case}");
+            let account = Account::of_ring(kind, &info);
+            assert_eq!((account.accepted, account.received), (sent, received));
+            if !kind.is_broadcast() {
+                // The cursors of a broadcast ring, which each had a count of its own, are gone.
+                assert_eq!(account.received + account.lost, account.accepted, "{case}");
+            }
+        }
+    }
+}
+
+/// Where data are overwritten, lseek(2) and a new reader also find what was read. Not that of
+/// another session.
+fn session_that_ends_gives_up_what_was_read_as_well() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        for flags in SESSIONS {
+            run_session(&ring, flags, || {});
+            let (reader, writer) = (ring.reader(), ring.writer());
+            if kind.is_broadcast() {
+                lseek64(reader, 0, Whence::SeekSet).expect("lseek");
+            }
+            assert_eq!(State::of(reader), State::Nothing, "{kind}");
+            writer.put(b"new");
+            assert_eq!(reader.take(10), Ok(b"new".to_vec()), "{kind}");
+            assert_eq!(State::of(reader), State::Nothing, "{kind}");
+            for end in [reader, writer] {
+                close(end.as_raw_fd()).expect("close");
+            }
+        }
     }
 }
 
@@ -306,12 +664,10 @@ fn end_comes_for_each_reader_after_what_it_has_to_read() {
         nix::unistd::write(&writer, b"last").expect("write");
         assert_eq!(quick.take(10), Ok(b"last".to_vec()));
         drop(writer);
-        assert_eq!(quick.take(10), Ok(Vec::new()));
-        assert_eq!(slow.ready(IN), IN | PollFlags::POLLHUP);
+        assert_eq!(State::of(quick), State::End);
+        assert_eq!(State::of(slow), State::Data);
         assert_eq!(slow.take(10), Ok(b"last".to_vec()));
-        assert_eq!(slow.take(10), Ok(Vec::new()));
-        // Who comes later, as there has been a writer.
-        assert_eq!(ring.reader().take(10), Ok(Vec::new()));
+        assert_eq!(State::of(slow), State::End);
     }
 }
 

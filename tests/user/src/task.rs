@@ -25,6 +25,7 @@ use crate::harness;
 pub struct Call(c_long);
 
 impl Call {
+    pub const OPEN: Self = Self(libc::SYS_openat);
     pub const READ: Self = Self(libc::SYS_read);
     pub const READV: Self = Self(libc::SYS_readv);
     pub const WRITE: Self = Self(libc::SYS_write);
@@ -205,6 +206,18 @@ impl Process {
         let process = Self::fork(body);
         process.sleeper.await_sleep_in(call);
         process
+    }
+
+    /// Waits until the process sleeps in one of these system calls. Fails if it ends before.
+    pub fn await_sleep_in_any(&self, calls: &[Call]) {
+        while !calls.iter().any(|call| self.sleeper.is_asleep_in(*call)) {
+            assert_ne!(
+                self.sleeper.state(),
+                Some('Z'),
+                "it ended, and did not sleep"
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub fn kill(&self, signal: Signal) {
