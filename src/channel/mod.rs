@@ -56,6 +56,7 @@ use crate::{
         Received,
         Released,
         View,
+        Waiters,
         Words,
         Written, //
     },
@@ -229,7 +230,7 @@ pub(crate) struct ReadEnd {
 
 /// Who may write yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Writers {
+enum WritersLeft {
     /// Somebody, now or later.
     Present,
     /// Nobody so far, of so many that have been opened; but there may be another.
@@ -379,14 +380,12 @@ impl Channel {
             Delivery::Shared => Turn::One,
             Delivery::Broadcast => Turn::Everybody,
         };
-        let readable = if attributes.overwrites() {
-            // What is written may put an end to what was there before.
-            Events::READABLE | Events::PRIORITY
-        } else {
-            Events::READABLE
-        };
-        let readers = Side::new(label, readable, Band::In, turn);
+        let readers = Side::new(label, Events::READABLE, Band::In, turn);
         let readers = Arc::pin_init(readers, GFP_KERNEL_ACCOUNT)?;
+        if attributes.overwrites() {
+            // What is written may have put an end to what was there before, for some.
+            readers.have_pollers_look();
+        }
         let shared = match attributes.delivery {
             Delivery::Shared => {
                 let cursor = Cursor::new(attributes, capacity, Place::first(START));
@@ -1094,7 +1093,7 @@ impl Channel {
     /// It was so at some moment of the call.
     pub(super) fn is_at_end(&self, end: &ReadEnd) -> bool {
         let writers = self.writers_of(end);
-        if writers == Writers::Present || self.unread(&end.reader) > 0 {
+        if writers == WritersLeft::Present || self.unread(&end.reader) > 0 {
             return false;
         }
         // Between the two looks nobody has opened it for writing, so both are about one moment. The
@@ -1105,23 +1104,23 @@ impl Channel {
 
     /// Whether nobody writes any more, as an endpoint sees it.
     fn is_abandoned(&self, end: &ReadEnd) -> bool {
-        self.writers_of(end) != Writers::Present
+        self.writers_of(end) != WritersLeft::Present
     }
 
     /// Who may write yet, as an endpoint sees it.
-    fn writers_of(&self, end: &ReadEnd) -> Writers {
+    fn writers_of(&self, end: &ReadEnd) -> WritersLeft {
         if self.destroyed.load(Acquire) {
-            return Writers::Refused;
+            return WritersLeft::Refused;
         }
         if !self.attributes.hangup {
-            return Writers::Present;
+            return WritersLeft::Present;
         }
         // In this order: a writer that is being opened counts as open before it counts as opened.
         let opened = self.writers_opened.load(Acquire);
         if opened == end.writers_before || self.endpoints_writing.load(Acquire) > 0 {
-            Writers::Present
+            WritersLeft::Present
         } else {
-            Writers::Left(opened)
+            WritersLeft::Left(opened)
         }
     }
 

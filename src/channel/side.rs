@@ -53,19 +53,23 @@ pub(crate) struct Side {
     pollers: PollQueue,
     signalled: FasyncList,
     every_edge: AtomicFlag,
+    /// A hand-over does not tell what is true for a poller: each has to look.
+    must_look: AtomicFlag,
+    /// What a hand-over makes true for pollers otherwise.
     events: Events,
     band: Band,
     label: Label,
 }
 
 impl Side {
-    /// Nobody. `events` are what a hand-over may make true for those who poll.
+    /// Nobody. `events` are what a hand-over makes true for those who poll.
     pub(super) fn new(label: Label, events: Events, band: Band, turn: Turn) -> impl PinInit<Self> {
         pin_init!(Self {
             sleepers <- new_sleep_queue!("ringdev_sleepers", turn),
             pollers <- new_poll_queue!("ringdev_pollers"),
             signalled: FasyncList::new(),
             every_edge: AtomicFlag::new(false),
+            must_look: AtomicFlag::new(false),
             events,
             band,
             label,
@@ -108,10 +112,6 @@ impl Side {
         self.sleepers.wake_place(place);
     }
 
-    /// Sends a signal to those who want one.
-    pub(super) fn signal(&self) {
-        self.signalled.notify(self.band);
-    }
 
     /// In a trace, says who is about to be woken.
     fn trace_waiting(&self) {
@@ -150,6 +150,11 @@ impl Side {
     pub(crate) fn want_every_edge(&self) {
         self.every_edge.store(true, Relaxed);
     }
+
+    /// From now on has pollers look for themselves at each hand-over. Never taken back.
+    pub(super) fn have_pollers_look(&self) {
+        self.must_look.store(true, Relaxed);
+    }
 }
 
 impl Waiters for Side {
@@ -177,8 +182,17 @@ impl Waiters for Side {
     #[inline]
     fn wake_pollers(&self) {
         self.trace_wake(Woken::Pollers);
-        self.pollers.wake(self.events);
+        let events = if self.must_look.load(Relaxed) {
+            Events::NONE
+        } else {
+            self.events
+        };
+        self.pollers.wake(events);
         self.signal();
+    }
+
+    fn signal(&self) {
+        self.signalled.notify(self.band);
     }
 }
 

@@ -213,6 +213,7 @@ impl Channel {
         if waits {
             // Who polls cannot go by the edges from empty to non-empty any more.
             self.readers.want_every_edge();
+            self.readers.have_pollers_look();
             // Before anybody waits for it, or looks at it: see `urge_readers`.
             self.has_watermarks.store(true, Relaxed);
         }

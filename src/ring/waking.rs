@@ -45,8 +45,11 @@ pub(crate) trait Waiters {
     /// keep those of a colleague who is busy, and one that gets signals counts them.
     fn wants_every_edge(&self) -> bool;
 
-    /// Tells the pollers that the side is ready.
+    /// Tells the pollers that the side is ready, and sends the signals. The side is ready.
     fn wake_pollers(&self);
+
+    /// Sends the signals alone: those who get them are told of each hand-over.
+    fn signal(&self) {}
 
     /// Whether there is anybody.
     #[inline]
@@ -119,8 +122,11 @@ fn tell_writers(
     }
     if writers.has_pollers() {
         let needed = attributes.max_needed(capacity);
-        let is_edge = room >= needed && positions.lacked_room_at(released.before, needed);
-        if is_edge || writers.wants_every_edge() {
+        if room < needed {
+            writers.signal();
+        } else if writers.wants_every_edge()
+            || positions.lacked_room_at(released.before, needed)
+        {
             writers.wake_pollers();
         }
     }

@@ -125,18 +125,21 @@ impl PollQueue {
         self.head.is_active()
     }
 
-    /// Tells those who asked for one of `events`: every one that shares its wake-ups with nobody,
-    /// and one of those that do (`EPOLLEXCLUSIVE`).
+    /// Tells those who asked for one of `events`, or everybody if it is none: every one that shares
+    /// its wake-ups with nobody, and one of those that do (`EPOLLEXCLUSIVE`).
+    ///
+    /// One that is told of events may take this for the answer and not look again, as io_uring
+    /// does. They must be true.
     pub(crate) fn wake(&self, events: Events) {
         // CAST: `poll_to_key()`.
         let key = ptr::without_provenance_mut(events.bits() as usize);
-        // SAFETY: What polls expects events, or null; a branch passes them on.
+        // SAFETY: What polls expects events, or null for any.
         unsafe { self.head.wake(key) };
     }
 
-    /// Tells everybody, whatever they asked for.
+    /// Has everybody look again, whatever they asked for.
     pub(crate) fn wake_all(&self) {
-        // SAFETY: As in `wake`; null is any event.
+        // SAFETY: As in `wake`.
         unsafe { self.head.wake_all(ptr::null_mut()) };
     }
 }
@@ -159,7 +162,8 @@ pub(crate) use new_poll_branch;
 /// The branch is an entry of the trunk. The first wake-up that finds nobody in the branch takes the
 /// entry out, so that a trunk of which nobody polls any branch is soon empty.
 ///
-/// Of those who share their wake-ups (`EPOLLEXCLUSIVE`) one is woken in each branch.
+/// Of those who share their wake-ups (`EPOLLEXCLUSIVE`) one is woken in each branch, or all if the
+/// trunk is woken without events.
 ///
 /// `repr(C)`: a pointer to the entry is a pointer to the branch.
 ///
@@ -235,7 +239,7 @@ impl<T> PinnedDrop for PollBranch<T> {
 ///
 /// # Safety
 ///
-/// Must be called by `__wake_up()` for the entry of a `PollBranch<T>`, with events or null as `key`.
+/// Must be called by `__wake_up()` for the entry of a `PollBranch<T>`, with a key for pollers.
 unsafe extern "C" fn wake_branch<T>(
     entry: *mut bindings::wait_queue_entry,
     _mode: c_uint,
@@ -251,6 +255,7 @@ unsafe extern "C" fn wake_branch<T>(
         // SAFETY: The entry is in a list whose lock is held.
         unsafe { sys::ringdev_list_del_init(&raw mut (*entry).entry) };
     } else if key.is_null() {
+        // Whether the trunk is told of a hand-over or of the end, a null key does not say.
         queue.wake_all();
     } else {
         // SAFETY: By the safety requirements the key is what pollers expect.

@@ -768,7 +768,7 @@ impl Model {
             (Framing::Stream, _) => 1,
             (Framing::Record, _) => quarter + 32,
         };
-        let told = every_edge || (free < needed && self.free() >= needed);
+        let told = self.free() >= needed && (every_edge || free < needed);
         let woken = Woken {
             pollers: (pollers && told).into(),
             ..self.sleeping_writer(self.free() >= quarter.max(needed))

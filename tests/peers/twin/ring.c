@@ -29,8 +29,6 @@ static void cursor_take_data(struct ring *ring, struct cursor *cursor)
 /* The ring is all zero. The choices have been looked at. */
 int ring_init(struct ring *ring, const struct ringdev_create *create)
 {
-	__poll_t readable = EPOLLIN | EPOLLRDNORM;
-
 	ring->is_record = create->framing == RINGDEV_RECORD;
 	ring->overwrites = create->full == RINGDEV_OVERWRITE;
 	ring->is_broadcast = create->delivery == RINGDEV_BROADCAST;
@@ -42,10 +40,9 @@ int ring_init(struct ring *ring, const struct ringdev_create *create)
 	    !ring->has_hangup)
 		ring->at_once = COPY_MAX;
 
-	/* What is written may put an end to what was there before. */
-	if (ring->overwrites)
-		readable |= EPOLLPRI;
-	side_init(&ring->readers, readable, POLL_IN, !ring->is_broadcast);
+	side_init(&ring->readers, EPOLLIN | EPOLLRDNORM, POLL_IN, !ring->is_broadcast);
+	/* What is written may have put an end to what was there before, for some. */
+	ring->readers.must_look = ring->overwrites;
 	side_init(&ring->writers, EPOLLOUT | EPOLLWRNORM, POLL_OUT, true);
 
 	mutex_init(&ring->endpoints_lock);

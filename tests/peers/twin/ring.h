@@ -108,10 +108,12 @@ struct side {
 	 * ring, or one that shares its wake-ups. Never taken back, as nobody says when it leaves.
 	 */
 	bool every_edge;
+	/* A hand-over does not tell what is true for a poller: each has to look. Likewise. */
+	bool must_look;
 	/* Sleepers are woken one at a time. */
 	bool exclusive;
 	int band;
-	/* What a hand-over may make true for a poller. */
+	/* What a hand-over makes true for a poller otherwise. */
 	__poll_t events;
 	atomic_long_t sleeps;
 	atomic_long_t wakes;

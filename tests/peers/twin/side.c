@@ -90,13 +90,19 @@ static void have_sleepers_look(struct side *side, struct offer offer)
 	__wake_up(&side->sleepers, TASK_INTERRUPTIBLE, 0, &offer);
 }
 
+/*
+ * Tells the pollers that the side is ready, which it is. One that is told of events may take this
+ * for the answer and not look again, as io_uring does: they have to be true.
+ */
 void side_wake_pollers(struct side *side)
 {
-	wake_up_interruptible_poll(&side->pollers, side->events);
+	__poll_t events = READ_ONCE(side->must_look) ? 0 : side->events;
+
+	wake_up_interruptible_poll(&side->pollers, events);
 	side_signal(side);
 }
 
-/* Sends a signal to those who want one. */
+/* Sends a signal to those who want one: they are told of each hand-over. */
 void side_signal(struct side *side)
 {
 	kill_fasync(&side->signalled, SIGIO, side->band);
@@ -125,7 +131,11 @@ static int wake_branch(struct wait_queue_entry *entry, unsigned int mode, int fl
 {
 	struct cursor *cursor = container_of(entry, struct cursor, branch);
 
-	/* Who joins the branch puts the entry back afterwards, with the lock that is held here. */
+	/*
+	 * Who joins the branch puts the entry back afterwards, with the lock that is held here. Of
+	 * those who share their wake-ups one is woken, or without a key all: a wake-up without one
+	 * may be a hand-over or the end.
+	 */
 	if (!waitqueue_active(&cursor->pollers))
 		list_del_init(&entry->entry);
 	else
@@ -281,11 +291,13 @@ void tell_writers(struct ring *ring, u64 before)
 
 	if (has_sleepers(writers) && room >= writer_watermark(ring))
 		side_wake_sleepers(writers, room);
+	if (!has_pollers(writers))
+		return;
 	/* The edge: too little room for some write before, enough for any now. */
-	if (has_pollers(writers) &&
-	    (wants_every_edge(writers) ||
-	     (room >= needed &&
-	      is_beyond(READ_ONCE(ring->head) + needed, before + ring_capacity(ring)))))
+	if (room < needed)
+		side_signal(writers);
+	else if (wants_every_edge(writers) ||
+		 is_beyond(READ_ONCE(ring->head) + needed, before + ring_capacity(ring)))
 		side_wake_pollers(writers);
 }
 

@@ -80,6 +80,7 @@ int cursor_set_watermark(struct ring *ring, struct cursor *cursor, struct waterm
 	if (waits) {
 		/* Who polls cannot go by the edges from empty to non-empty any more. */
 		WRITE_ONCE(ring->readers.every_edge, true);
+		WRITE_ONCE(ring->readers.must_look, true);
 		/* Before anybody waits for it, or looks at it: see ring_urge_readers(). */
 		WRITE_ONCE(ring->has_watermarks, true);
 	}

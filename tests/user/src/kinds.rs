@@ -768,7 +768,7 @@ fn end_of_file_comes_with_hangup_only(kind: Kind) {
 
 // errno: write EPIPE
 fn broken_pipe_comes_with_hangup_only(kind: Kind) {
-    let ring = Ring::small(kind);
+    let ring = Ring::new(kind, 1 << 16);
     let writer = ring.writer();
     writer.set_nonblocking(true);
     // The runtime of Rust ignores SIGPIPE; tests of the signal are in hangup.rs.
