@@ -179,6 +179,16 @@ impl FileOperations for Endpoint {
             .read(self.read_end()?, to, self.batch(), waiting)
     }
 
+    fn wait_to_read(&self) -> Result {
+        self.channel().wait(self.read_end()?)
+    }
+
+    fn read_given_up(&self) {
+        if let Ok(reader) = self.reader() {
+            self.channel().pass_on_to_reader(reader);
+        }
+    }
+
     fn write(&self, from: &mut impl Source, waiting: Waiting, sigpipe: Sigpipe) -> Result<usize> {
         let (written, result) = self.channel().write(from, waiting);
         if result == Err(EPIPE) && sigpipe == Sigpipe::Sent {

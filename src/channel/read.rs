@@ -313,6 +313,11 @@ impl Channel {
         }
     }
 
+    /// Waits until a read does not. The caller reads then, or passes on its wake-up.
+    pub(crate) fn wait(&self, end: &ReadEnd) -> Result {
+        self.wait_for_data(end, Waiting::Allowed).map(|_| ())
+    }
+
     /// Waits until there is something at the cursor, or the end. `EAGAIN` if it may not wait,
     /// `ERESTARTSYS`, `ESHUTDOWN`.
     fn wait_for_data(&self, end: &ReadEnd, waiting: Waiting) -> Result<Awoke> {
@@ -365,7 +370,9 @@ impl Channel {
         Ok(present)
     }
 
-    fn pass_on_to_reader(&self, reader: &Reader) {
+    /// A reader leaves, whatever the reason: if it was woken for what it has not taken, the next
+    /// sleeper gets its wake-up.
+    pub(crate) fn pass_on_to_reader(&self, reader: &Reader) {
         if self.attributes.delivery == Delivery::Shared {
             ring::pass_on_to_reader(&self.positions, self.mark(reader), &*self.readers);
         }

@@ -18,6 +18,7 @@ use super::{
         Events,
         PollTable, //
     },
+    splice,
     sys,
     transfer::{
         Destination,
@@ -56,6 +57,9 @@ use kernel::{
     types::ForeignOwnable,
     ModuleMetadata, //
 };
+
+/// A flag of splice(2), from include/linux/splice.h.
+const SPLICE_F_NONBLOCK: c_uint = 2;
 
 /// Whether a call may sleep.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,6 +136,17 @@ pub(crate) trait FileOperations: Sized + Send + Sync + 'static {
 
     /// read(2) and its kin. `Ok(0)` means the end of the file, or that 0 bytes were asked for.
     fn read(&self, _to: &mut impl Destination, _waiting: Waiting) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Waits until a read returns something, be it the end or an error. For splice(2), which then
+    /// reads without waiting. `ERESTARTSYS`.
+    fn wait_to_read(&self) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A thread that has waited to read does not read after all.
+    fn read_given_up(&self) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -218,7 +233,7 @@ pub(super) struct Vtable<T>(PhantomData<T>);
 impl<T: FileOperations> Vtable<T> {
     /// The table for a kind of devices, whose `open` finds the device and calls [`Self::open`].
     ///
-    /// splice(2) and sendfile(2) go by way of `read_iter` and `write_iter`. There is no `mmap`
+    /// splice(2) to the file goes by way of `write_iter`. There is no `mmap`
     /// (`ENODEV`) and no `fsync` (`EINVAL`). What `T` leaves out answers as the VFS has it for
     /// files without.
     pub(super) const fn table(open: OpenOperation) -> bindings::file_operations {
@@ -229,7 +244,9 @@ impl<T: FileOperations> Vtable<T> {
         if T::HAS_READ {
             table.read = Some(Self::read);
             table.read_iter = Some(Self::read_iter);
-            table.splice_read = Some(bindings::copy_splice_read);
+        }
+        if T::HAS_WAIT_TO_READ {
+            table.splice_read = Some(Self::splice_read);
         }
         if T::HAS_WRITE {
             table.write = Some(Self::write);
@@ -439,6 +456,31 @@ impl<T: FileOperations> Vtable<T> {
             // SAFETY: The VFS hands us a valid destination, for us alone during the call.
             let mut to = unsafe { IovDestination::new(iter) };
             let read = this.read(&mut to, waiting)?;
+            // CAST: The VFS limits it to `MAX_RW_COUNT`.
+            Ok(read as isize)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be an open file of ours, `pipe` valid and locked by this thread.
+    unsafe extern "C" fn splice_read(
+        file: *mut bindings::file,
+        _position: *mut bindings::loff_t,
+        pipe: *mut bindings::pipe_inode_info,
+        len: usize,
+        flags: c_uint,
+    ) -> isize {
+        from_result(|| {
+            // SAFETY: The file is open, and stays so during the call.
+            let (this, waiting) = unsafe { (Self::this(file), Self::waiting(file)) };
+            let waiting = if flags & SPLICE_F_NONBLOCK != 0 {
+                Waiting::Refused
+            } else {
+                waiting
+            };
+            // SAFETY: The VFS has locked the pipe, and keeps it.
+            let read = unsafe { splice::read(this, pipe, len, waiting) }?;
             // CAST: The VFS limits it to `MAX_RW_COUNT`.
             Ok(read as isize)
         })

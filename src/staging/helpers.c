@@ -10,8 +10,10 @@
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
+#include <linux/splice.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/uio.h>
@@ -109,6 +111,33 @@ void ringdev_pagefault_enable(void)
 	pagefault_enable();
 }
 
+void ringdev_pipe_add_page(struct pipe_inode_info *pipe, struct page *page, unsigned int len)
+{
+	add_to_pipe(pipe, &(struct pipe_buffer) {
+		.ops = &nosteal_pipe_buf_ops, .page = page, .len = len,
+	});
+}
+
+unsigned int ringdev_pipe_free_slots(const struct pipe_inode_info *pipe)
+{
+	return max_t(int, READ_ONCE(pipe->max_usage) - pipe_buf_usage(pipe), 0);
+}
+
+bool ringdev_pipe_has_readers(const struct pipe_inode_info *pipe)
+{
+	return READ_ONCE(pipe->readers);
+}
+
+bool ringdev_pipe_is_of_sendfile(const struct pipe_inode_info *pipe)
+{
+	return pipe == current->splice_pipe;
+}
+
+struct wait_queue_head *ringdev_pipe_writers_queue(struct pipe_inode_info *pipe)
+{
+	return &pipe->wr_wait;
+}
+
 __poll_t ringdev_poll_requested_events(const struct poll_table_struct *table)
 {
 	return poll_requested_events(table);
@@ -120,11 +149,14 @@ void *ringdev_vmap(struct page **pages, unsigned int count)
 }
 
 /* What sys.rs declares by hand. */
+typedef void pipe_lock_t(struct pipe_inode_info *pipe);
 typedef void vunmap_t(const void *addr);
 typedef size_t fault_in_readable_t(const char __user *addr, size_t size);
 typedef size_t fault_in_safe_writeable_t(const char __user *addr, size_t size);
 typedef size_t fault_in_iov_iter_t(const struct iov_iter *iter, size_t size);
 
+SAME_TYPE(pipe_lock, pipe_lock_t);
+SAME_TYPE(pipe_unlock, pipe_lock_t);
 SAME_TYPE(vunmap, vunmap_t);
 SAME_TYPE(fault_in_readable, fault_in_readable_t);
 SAME_TYPE(fault_in_safe_writeable, fault_in_safe_writeable_t);

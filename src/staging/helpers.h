@@ -14,8 +14,10 @@ struct file;
 struct kiocb;
 struct list_head;
 struct page;
+struct pipe_inode_info;
 struct poll_table_struct;
 struct user_namespace;
+struct wait_queue_head;
 
 int ringdev_copy_struct_from_user(void *dst, size_t ksize, const void __user *src, size_t usize);
 int ringdev_copy_struct_to_user(void __user *dst, size_t usize, const void *src, size_t ksize);
@@ -33,6 +35,11 @@ bool ringdev_kiocb_is_nowait(const struct kiocb *iocb);
 void ringdev_list_del_init(struct list_head *entry);
 void ringdev_pagefault_disable(void);
 void ringdev_pagefault_enable(void);
+void ringdev_pipe_add_page(struct pipe_inode_info *pipe, struct page *page, unsigned int len);
+unsigned int ringdev_pipe_free_slots(const struct pipe_inode_info *pipe);
+bool ringdev_pipe_has_readers(const struct pipe_inode_info *pipe);
+bool ringdev_pipe_is_of_sendfile(const struct pipe_inode_info *pipe);
+struct wait_queue_head *ringdev_pipe_writers_queue(struct pipe_inode_info *pipe);
 __poll_t ringdev_poll_requested_events(const struct poll_table_struct *table);
 void *ringdev_vmap(struct page **pages, unsigned int count);
 

@@ -18,6 +18,7 @@
 //! | `mirror.rs`   | pages mapped twice in a row                                             |
 //! | `poll.rs`     | poll(2) with the events that are asked for, keyed wake-ups              |
 //! | `signal.rs`   | a signal to the current thread                                          |
+//! | `splice.rs`   | splice(2) that waits with the pipe unlocked                             |
 //! | `trace.rs`    | tracepoints of a module                                                 |
 //! | `transfer.rs` | copies from and to user space that never serve a page fault             |
 //! | `uapi.rs`     | the ABI's structures, and ioctl(2) with those that may grow             |
@@ -34,6 +35,7 @@ pub(crate) mod mirror;
 pub(crate) mod misc;
 pub(crate) mod poll;
 pub(crate) mod signal;
+mod splice;
 mod sys;
 pub(crate) mod trace;
 pub(crate) mod transfer;

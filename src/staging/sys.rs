@@ -63,6 +63,17 @@ extern "C" {
     pub(super) fn ringdev_list_del_init(entry: *mut bindings::list_head);
     pub(super) fn ringdev_pagefault_disable();
     pub(super) fn ringdev_pagefault_enable();
+    pub(super) fn ringdev_pipe_add_page(
+        pipe: *mut bindings::pipe_inode_info,
+        page: *mut bindings::page,
+        len: c_uint,
+    );
+    pub(super) fn ringdev_pipe_free_slots(pipe: *const bindings::pipe_inode_info) -> c_uint;
+    pub(super) fn ringdev_pipe_has_readers(pipe: *const bindings::pipe_inode_info) -> bool;
+    pub(super) fn ringdev_pipe_is_of_sendfile(pipe: *const bindings::pipe_inode_info) -> bool;
+    pub(super) fn ringdev_pipe_writers_queue(
+        pipe: *mut bindings::pipe_inode_info,
+    ) -> *mut bindings::wait_queue_head;
     pub(super) fn ringdev_poll_requested_events(
         table: *const bindings::poll_table,
     ) -> bindings::__poll_t;
@@ -70,6 +81,8 @@ extern "C" {
 }
 
 extern "C" {
+    pub(super) fn pipe_lock(pipe: *mut bindings::pipe_inode_info);
+    pub(super) fn pipe_unlock(pipe: *mut bindings::pipe_inode_info);
     pub(super) fn vunmap(addr: *const c_void);
     pub(super) fn fault_in_readable(addr: *const c_char, size: usize) -> usize;
     pub(super) fn fault_in_safe_writeable(addr: *const c_char, size: usize) -> usize;

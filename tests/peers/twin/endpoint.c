@@ -141,6 +141,15 @@ static ssize_t endpoint_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			 iocb->ki_flags & IOCB_NOWAIT || is_nowait(iocb->ki_filp));
 }
 
+static ssize_t endpoint_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
+				    size_t len, unsigned int flags)
+{
+	struct endpoint *endpoint = file->private_data;
+
+	return ring_splice_read(endpoint->ring, &endpoint->end, READ_ONCE(endpoint->headers), pipe,
+				len, flags & SPLICE_F_NONBLOCK || is_nowait(file));
+}
+
 static ssize_t endpoint_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct endpoint *endpoint = iocb->ki_filp->private_data;
@@ -434,7 +443,7 @@ const struct file_operations endpoint_fops = {
 	.write = endpoint_write,
 	.read_iter = endpoint_read_iter,
 	.write_iter = endpoint_write_iter,
-	.splice_read = copy_splice_read,
+	.splice_read = endpoint_splice_read,
 	.splice_write = iter_file_splice_write,
 	.poll = endpoint_poll,
 	.unlocked_ioctl = endpoint_ioctl,

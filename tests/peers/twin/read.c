@@ -382,6 +382,18 @@ ssize_t ring_read(struct ring *ring, const struct read_end *end, struct iov_iter
 	return read ?: err;
 }
 
+/* Waits until a read does not. The caller reads then, or passes on its wake-up. */
+int ring_wait_to_read(struct ring *ring, const struct read_end *end)
+{
+	return min(wait_for_data(ring, end, false), 0);
+}
+
+/* A thread that has waited to read does not read after all. */
+void ring_read_given_up(struct ring *ring, const struct read_end *end)
+{
+	pass_on(ring, end->cursor);
+}
+
 /*
  * How large a buffer the next read needs to take anything; 0 if there is nothing, or the cursor was
  * evicted.

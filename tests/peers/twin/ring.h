@@ -525,6 +525,10 @@ void mirror_free(void *data);
 
 ssize_t ring_read(struct ring *ring, const struct read_end *end, struct iov_iter *to, bool headers,
 		  bool nowait);
+int ring_wait_to_read(struct ring *ring, const struct read_end *end);
+void ring_read_given_up(struct ring *ring, const struct read_end *end);
+ssize_t ring_splice_read(struct ring *ring, const struct read_end *end, bool headers,
+			 struct pipe_inode_info *pipe, size_t len, bool nowait);
 ssize_t ring_write(struct ring *ring, struct iov_iter *from, bool nowait, bool nosignal);
 bool ring_is_refused(const struct ring *ring);
 

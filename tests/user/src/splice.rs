@@ -2,21 +2,26 @@
 
 //! splice(2), sendfile(2) and tee(2), as a character device has them.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
+use nix::poll::PollFlags;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::sendfile::sendfile;
-use nix::unistd::{pipe2, read, write};
+use nix::sys::signal::{SaFlags, SigHandler, Signal, signal};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{Whence, close, lseek64, pipe2, read, write};
 
+use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, cpus, test};
 use crate::memory::PAGE;
 use crate::stream::{assert_pattern, pattern};
-use crate::task::{Call, Task};
+use crate::task::{Call, Process, Task, on_signal};
 
 pub const TESTS: &[Test] = &[
     test!(splice_moves_a_pipe_into_the_ring),
@@ -33,10 +38,23 @@ pub const TESTS: &[Test] = &[
     test!(sendfile_of_a_large_file_waits_for_readers).small(),
     test!(sendfile_moves_the_ring_into_a_pipe),
     test!(sendfile_from_the_ring_to_a_file_is_einval),
+    test!(sendfile_from_any_ring_is_einval_and_takes_nothing),
+    test!(splice_moves_any_ring_into_a_pipe),
+    test!(splice_that_waits_leaves_the_pipe_to_others),
+    test!(splice_that_waits_lets_another_go_first),
+    test!(splice_that_waits_is_epipe_once_the_pipe_has_no_readers),
+    test!(splice_that_waits_is_sigpipe_once_the_pipe_has_no_readers),
+    test!(splice_that_waited_waits_for_room_in_the_pipe),
+    test!(splice_that_waits_for_the_pipe_leaves_the_data_to_others),
+    test!(splice_nonblock_flag_never_waits_for_the_ring),
+    test!(splice_that_waits_ends_with_what_ends_a_read),
+    test!(splice_that_waits_is_interrupted_or_restarted),
+    test!(splice_that_waits_can_be_killed),
     test!(tee_is_refused),
 ];
 
 const SMALL: usize = 4096;
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// A pipe of 64 KiB: the end to read from, the end to write to.
 fn new_pipe() -> (OwnedFd, OwnedFd) {
@@ -247,6 +265,304 @@ fn sendfile_from_the_ring_to_a_file_is_einval() {
     let offset = sendfile(&file, ring, Some(&mut 0), 5);
     assert_eq!(offset, Err(Errno::ESPIPE));
     assert_eq!(ring.take(10), Ok(b"stays".to_vec()));
+}
+
+/// What a test sends: three messages, which are as many records.
+const MESSAGE: usize = 1000;
+
+/// A ring of this kind with three messages in it.
+fn ring_with_messages(kind: Kind) -> Ring {
+    let ring = Ring::new(kind, 1 << 16);
+    // Before the writer, or there would be nobody to write for.
+    let _reader = ring.reader();
+    for number in 0..3 {
+        ring.writer()
+            .put(&pattern(number * MESSAGE as u64, MESSAGE));
+    }
+    ring
+}
+
+/// The output takes nothing, or less than there is. The kernel would then drop what it has read
+/// from a file that can seek.
+fn sendfile_from_any_ring_is_einval_and_takes_nothing() {
+    for kind in Kind::all() {
+        let ring = ring_with_messages(kind);
+        for from in [ring.reader(), ring.both()] {
+            let full = OpenOptions::new().write(true).open("/dev/full");
+            let full = OwnedFd::from(full.expect("open /dev/full"));
+            let other = ring_with_messages(STREAM).open(OFlag::O_WRONLY);
+            let flags = SockFlag::SOCK_NONBLOCK;
+            let (socket, _peer) =
+                socketpair(AddressFamily::Unix, SockType::Stream, None, flags).expect("socketpair");
+            let outputs = [full, file_with(b"").into(), other, socket];
+            let before = (from.cursor(), from.info());
+            let answers = outputs.each_ref().map(|to| {
+                // Of one message, and of more than there is.
+                [1, MESSAGE, 1 << 20].map(|length| sendfile(to, from, None, length))
+            });
+            assert_eq!((from.cursor(), from.info()), before, "{kind}: {answers:?}");
+            assert_eq!(answers, [[Err(Errno::EINVAL); 3]; 4], "{kind}");
+            let offset = sendfile(&outputs[0], from, Some(&mut 0), MESSAGE);
+            assert_eq!(offset, Err(Errno::ESPIPE), "{kind}");
+        }
+        // Some kinds give each of them everything, and the others all of them together.
+        let last = ring.reader();
+        for number in 0..3 {
+            let message = last.take(MESSAGE).expect("read");
+            assert_eq!(message.len(), MESSAGE);
+            assert_pattern(&message, number * MESSAGE as u64);
+        }
+    }
+}
+
+fn splice_moves_any_ring_into_a_pipe() {
+    for kind in Kind::all() {
+        for by_sendfile in [false, true] {
+            let ring = ring_with_messages(kind);
+            let (from, [pipe, to_pipe]) = (ring.reader(), kept_pipe());
+            let mut moved = Vec::new();
+            while moved.len() < 3 * MESSAGE {
+                let count = if by_sendfile {
+                    sendfile(to_pipe, from, None, MESSAGE)
+                } else {
+                    splice_all(from, to_pipe, MESSAGE)
+                };
+                let bytes = pipe.take(1 << 16).expect("read the pipe");
+                assert_eq!(count, Ok(bytes.len()), "{kind}");
+                moved.extend(bytes);
+            }
+            assert_pattern(&moved, 0);
+            from.set_nonblocking(true);
+            assert_eq!(splice_all(from, to_pipe, 1), Err(Errno::EAGAIN), "{kind}");
+            if kind.is_broadcast() {
+                lseek64(from, 0, Whence::SeekEnd).expect("lseek");
+            }
+        }
+    }
+}
+
+/// A pipe whose ends stay open until the process ends, or a test closes them.
+fn kept_pipe() -> [Endpoint; 2] {
+    let (pipe, to_pipe) = new_pipe();
+    [pipe, to_pipe].map(Endpoint::keep)
+}
+
+/// An empty ring with a reader and a writer.
+fn empty_ring(kind: Kind) -> (Endpoint, Endpoint) {
+    let ring = Ring::new(kind, 1 << 16);
+    (ring.reader(), ring.writer())
+}
+
+/// A thread that waits in splice(2) for something to come into a ring.
+fn waiting_splice(ring: Endpoint, to_pipe: Endpoint) -> Task<nix::Result<usize>> {
+    Task::asleep_in(Call::SPLICE, move || splice_all(ring, to_pipe, 100))
+}
+
+/// Fills a pipe, from a process that must not have to wait for it.
+fn fill_pipe(to_pipe: Endpoint) {
+    Process::fork(|| {
+        to_pipe.set_nonblocking(true);
+        while to_pipe.write(&[b'f'; PIPE_BUF]).is_ok() {}
+        to_pipe.set_nonblocking(false);
+    })
+    .finish_soon();
+}
+
+fn splice_that_waits_leaves_the_pipe_to_others() {
+    for kind in Kind::all() {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        let splicer = waiting_splice(ring, to_pipe);
+        Process::fork(|| {
+            pipe.set_nonblocking(true);
+            assert_eq!(pipe.take(10), Err(Errno::EAGAIN), "{kind}");
+            assert_eq!(pipe.ready(PollFlags::POLLIN), PollFlags::empty());
+            assert_eq!(to_pipe.ready(PollFlags::POLLOUT), PollFlags::POLLOUT);
+            // What others write goes through.
+            to_pipe.put(b"others");
+            assert_eq!(pipe.available(), 6);
+            assert_eq!(pipe.take(10), Ok(b"others".to_vec()));
+            pipe.set_nonblocking(false);
+        })
+        .finish_soon();
+        // Who waits for the pipe can be killed.
+        Process::asleep_in(Call::READ, || {
+            let _ = pipe.take(10);
+        })
+        .kill_for_good();
+        splicer.sleeper.await_sleep_in(Call::SPLICE);
+        writer.put(b"now");
+        assert_eq!(splicer.finish(), Ok(3), "{kind}");
+        assert_eq!(pipe.take(10), Ok(b"now".to_vec()));
+    }
+}
+
+fn splice_that_waits_lets_another_go_first() {
+    let [pipe, to_pipe] = kept_pipe();
+    let (first, to_first) = empty_ring(STREAM);
+    let (second, to_second) = empty_ring(RECORD);
+    let splicer = waiting_splice(first, to_pipe);
+    Process::fork(|| {
+        to_second.put(b"second");
+        assert_eq!(splice_all(second, to_pipe, 100), Ok(6));
+    })
+    .finish_soon();
+    to_first.put(b"first");
+    assert_eq!(splicer.finish(), Ok(5));
+    assert_eq!(pipe.take(20), Ok(b"secondfirst".to_vec()));
+}
+
+fn splice_that_waits_is_epipe_once_the_pipe_has_no_readers() {
+    for kind in Kind::all() {
+        let (ring, writer) = empty_ring(kind);
+        let (pipe, to_pipe) = new_pipe();
+        let to_pipe = Endpoint::keep(to_pipe);
+        let splicer = waiting_splice(ring, to_pipe);
+        let closing = Task::spawn(move || drop(pipe));
+        assert!(closing.ends_soon(), "{kind}: close(2) waits for the splice");
+        writer.put(b"stays");
+        assert_eq!(splicer.finish(), Err(Errno::EPIPE), "{kind}");
+        assert_eq!(ring.take(10), Ok(b"stays".to_vec()), "{kind}");
+    }
+}
+
+fn splice_that_waits_is_sigpipe_once_the_pipe_has_no_readers() {
+    let (ring, writer) = empty_ring(STREAM);
+    let (pipe, to_pipe) = new_pipe();
+    let (pipe, to_pipe) = (Endpoint::keep(pipe), Endpoint::keep(to_pipe));
+    let splicer = Process::asleep_in(Call::SPLICE, || {
+        // SAFETY: this handler is none of ours.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("signal");
+        close(pipe.as_raw_fd()).expect("close");
+        let _ = splice_all(ring, to_pipe, 100);
+    });
+    let closing = Task::spawn(move || close(pipe.as_raw_fd()).expect("close"));
+    assert!(closing.ends_soon(), "close(2) waits for the splice");
+    writer.put(b"stays");
+    let status = splicer.wait();
+    let killed = matches!(status, WaitStatus::Signaled(_, Signal::SIGPIPE, _));
+    assert!(killed, "{status:?}");
+    assert_eq!(ring.take(10), Ok(b"stays".to_vec()));
+}
+
+fn splice_that_waited_waits_for_room_in_the_pipe() {
+    for kind in Kind::all() {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        let splicer = waiting_splice(ring, to_pipe);
+        fill_pipe(to_pipe);
+        writer.put(b"later");
+        splicer.sleeper.await_sleep_in(Call::SPLICE);
+        splicer.sleeper.sleeps_through(Call::SPLICE, || {});
+        assert_eq!(ring.available(), 5, "{kind}");
+        // As much as makes a slot free, whatever the size of pages is. The thread may be slow to
+        // end: the pipe is empty then.
+        let mut read = Vec::new();
+        pipe.set_nonblocking(true);
+        while !splicer.is_finished() {
+            match pipe.take(PIPE_BUF) {
+                Ok(bytes) => read.extend(bytes),
+                Err(error) => assert_eq!(error, Errno::EAGAIN, "{kind}"),
+            }
+        }
+        assert_eq!(splicer.finish(), Ok(5), "{kind}");
+        read.extend(pipe.drain());
+        assert!(read.ends_with(b"later"), "{kind}");
+        assert_eq!(ring.available(), 0, "{kind}");
+    }
+}
+
+/// It was woken for what it cannot take yet, so another one that waits gets it.
+fn splice_that_waits_for_the_pipe_leaves_the_data_to_others() {
+    for kind in Kind::all().filter(|kind| !kind.is_broadcast()) {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        let splicer = waiting_splice(ring, to_pipe);
+        let other = Task::asleep_in(Call::READ, move || ring.take(10));
+        fill_pipe(to_pipe);
+        writer.put(b"now");
+        assert_eq!(other.finish(), Ok(b"now".to_vec()), "{kind}");
+        pipe.drain();
+        splicer.sleeper.await_sleep_in(Call::SPLICE);
+        writer.put(b"later");
+        assert_eq!(splicer.finish(), Ok(5), "{kind}");
+        assert_eq!(pipe.take(10), Ok(b"later".to_vec()), "{kind}");
+    }
+}
+
+fn splice_nonblock_flag_never_waits_for_the_ring() {
+    for kind in Kind::all() {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        let nonblock = SpliceFFlags::SPLICE_F_NONBLOCK;
+        let splicer = move || splice(ring, None, to_pipe, None, 100, nonblock);
+        let task = Task::spawn(splicer);
+        assert!(task.ends_before_it_sleeps_in(Call::SPLICE), "{kind}");
+        assert_eq!(task.finish(), Err(Errno::EAGAIN), "{kind}");
+        writer.put(b"now");
+        assert_eq!(splicer(), Ok(3), "{kind}");
+        assert_eq!(pipe.take(10), Ok(b"now".to_vec()));
+        writer.put(b"stays");
+        fill_pipe(to_pipe);
+        assert_eq!(splicer(), Err(Errno::EAGAIN), "{kind}");
+        assert_eq!(ring.take(10), Ok(b"stays".to_vec()));
+    }
+}
+
+fn splice_that_waits_ends_with_what_ends_a_read() {
+    for kind in Kind::all() {
+        let [_pipe, to_pipe] = kept_pipe();
+        let ring = Ring::new(kind, 1 << 16);
+        if kind.hangup {
+            let writer = ring.open(OFlag::O_WRONLY);
+            let splicer = waiting_splice(ring.reader(), to_pipe);
+            drop(writer);
+            assert_eq!(splicer.finish(), Ok(0), "{kind}");
+        }
+        if kind.is_broadcast() {
+            let reader = ring.reader();
+            let splicer = waiting_splice(reader, to_pipe);
+            ring.evict(reader.cursor().id).expect("evict");
+            assert_eq!(splicer.finish(), Err(Errno::ESHUTDOWN), "{kind}");
+        }
+        let splicer = waiting_splice(ring.reader(), to_pipe);
+        ring.destroy();
+        assert_eq!(splicer.finish(), Ok(0), "{kind}");
+    }
+}
+
+fn splice_that_waits_is_interrupted_or_restarted() {
+    for kind in Kind::all() {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        on_signal(Signal::SIGUSR1, SaFlags::empty());
+        let splicer = waiting_splice(ring, to_pipe);
+        splicer.sleeper.signal(Signal::SIGUSR1);
+        assert_eq!(splicer.finish(), Err(Errno::EINTR), "{kind}");
+        on_signal(Signal::SIGUSR1, SaFlags::SA_RESTART);
+        let splicer = waiting_splice(ring, to_pipe);
+        splicer.sleeper.signal(Signal::SIGUSR1);
+        splicer.sleeper.await_sleep_in(Call::SPLICE);
+        writer.put(b"now");
+        assert_eq!(splicer.finish(), Ok(3), "{kind}");
+        assert_eq!(pipe.take(10), Ok(b"now".to_vec()));
+    }
+}
+
+fn splice_that_waits_can_be_killed() {
+    for kind in Kind::all() {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        Process::asleep_in(Call::SPLICE, || {
+            let _ = splice_all(ring, to_pipe, 100);
+        })
+        .kill_for_good();
+        writer.put(b"stays");
+        assert_eq!(pipe.available(), 0);
+        assert_eq!(ring.take(10), Ok(b"stays".to_vec()), "{kind}");
+        to_pipe.put(b"works");
+        assert_eq!(pipe.take(10), Ok(b"works".to_vec()));
+    }
 }
 
 fn tee_is_refused() {

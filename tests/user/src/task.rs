@@ -9,7 +9,7 @@
 use std::fs;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
@@ -42,6 +42,9 @@ impl Call {
 
 /// How long a test looks on before it says that something does not happen.
 const LOOK_ON: Duration = Duration::from_millis(60);
+
+/// Longer than the slowest machine takes for a few system calls, and shorter than any deadline.
+const SOON: Duration = Duration::from_secs(10);
 
 /// A thread, of this process or another, that can be watched and signalled.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +174,16 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
+    /// Returns whether the thread ends soon, as one does that must not have to wait for anything,
+    /// not even for a lock.
+    pub fn ends_soon(&self) -> bool {
+        let end = Instant::now() + SOON;
+        while !self.is_finished() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.is_finished()
+    }
+
     /// Waits for the thread to end. That it does is what the test's deadline is for.
     pub fn finish(self) -> T {
         self.thread.join().expect("a panic ends the whole process")
@@ -238,6 +251,24 @@ impl Process {
     pub fn finish(self) {
         let status = self.wait();
         assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+    }
+
+    /// The same for a process that must not have to wait for anything, not even for a lock: fails
+    /// while it is still there.
+    pub fn finish_soon(self) {
+        let end = Instant::now() + SOON;
+        loop {
+            match waitpid(self.sleeper.pid, Some(WaitPidFlag::WNOHANG)).expect("waitpid") {
+                WaitStatus::StillAlive => {}
+                status => {
+                    assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+                    return;
+                }
+            }
+            let state = self.sleeper.state().unwrap_or('?');
+            assert!(Instant::now() < end, "it hangs, in state {state}");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Kills the process with SIGKILL and waits for its end, which nothing may delay.
