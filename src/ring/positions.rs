@@ -262,6 +262,10 @@ impl Positions {
         // younger of the two and may even have passed this head; the room is then more than the
         // capacity by this reckoning, and cut.
         let limit = tail.wrapping_add(self.capacity().as_u64());
+        if is_beyond(head, limit) {
+            // The ring has been made smaller since the tail was loaded.
+            return 0;
+        }
         self.clamp(limit.wrapping_sub(head))
     }
 
@@ -389,6 +393,22 @@ mod tests {
         assert_eq!(ring.positions.capacity(), capacity(2 * BYTES)?);
         assert_eq!(ring.positions.room(), 2 * BYTES - 1000);
         assert_eq!(ring.unread(), 1000);
+        Ok(())
+    }
+
+    #[test]
+    fn ring_that_shrinks_does_not_look_empty() -> Result<(), ()> {
+        let ring = Ring::new(shared(Framing::Stream, Full::Block), START)?;
+        ring.positions.set_capacity(capacity(2 * BYTES)?);
+        let mut writer = ring.writer();
+        writer
+            .producer
+            .set_capacity(&ring.positions, capacity(2 * BYTES)?);
+        let _ = writer.write(BYTES + 1000)?;
+        // As for a thread that has loaded the tail before data were read, and the capacity after
+        // the ring was resized.
+        ring.positions.set_capacity(capacity(BYTES)?);
+        assert_eq!(ring.positions.room(), 0);
         Ok(())
     }
 
