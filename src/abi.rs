@@ -20,7 +20,10 @@ use crate::{
         Full,
         Header, //
     },
-    staging::uapi, //
+    staging::{
+        credentials,
+        uapi, //
+    }, //
 };
 use core::mem::offset_of;
 use kernel::{
@@ -118,7 +121,7 @@ pub(crate) fn info(
             Delivery::Broadcast => uapi::RINGDEV_BROADCAST,
         },
         mode: identity.mode.into(),
-        uid: identity.uid.into_uid_in_current_ns(),
+        uid: credentials::uid_in_current_ns(identity.uid),
         gid: identity.gid.into_gid_in_current_ns(),
         name: identity.name.to_bytes(),
         readers: statistics.readers,

@@ -15,6 +15,13 @@ use kernel::{
     task::Kuid, //
 };
 
+/// Returns the number of `user` in the user namespace of the current process; the overflow id if it
+/// has none there, as the kernel crate's method does not.
+pub(crate) fn uid_in_current_ns(user: Kuid) -> u32 {
+    // SAFETY: The namespace of the current process is valid.
+    unsafe { sys::ringdev_from_kuid_munged(bindings::current_user_ns(), user.into_raw()) }
+}
+
 /// The user that is `uid` in the user namespace of the current process, if there is one.
 pub(crate) fn kuid_from_current_ns(uid: u32) -> Option<Kuid> {
     // SAFETY: The namespace of the current process is valid for as long as the process runs.

@@ -56,6 +56,11 @@ gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid)
 	return from_kgid_munged(to, gid);
 }
 
+uid_t ringdev_from_kuid_munged(struct user_namespace *to, kuid_t uid)
+{
+	return from_kuid_munged(to, uid);
+}
+
 kgid_t ringdev_make_kgid(struct user_namespace *from, gid_t gid)
 {
 	return make_kgid(from, gid);

@@ -24,6 +24,7 @@ int ringdev_copy_struct_to_user(void __user *dst, size_t usize, const void *src,
 size_t ringdev_copy_from_user_nofault(void *to, const void __user *from, size_t len);
 size_t ringdev_copy_to_user_nofault(void __user *to, const void *from, size_t len);
 gid_t ringdev_from_kgid_munged(struct user_namespace *to, kgid_t gid);
+uid_t ringdev_from_kuid_munged(struct user_namespace *to, kuid_t uid);
 kgid_t ringdev_make_kgid(struct user_namespace *from, gid_t gid);
 kuid_t ringdev_make_kuid(struct user_namespace *from, uid_t uid);
 void ringdev_device_set_pm_not_required(struct device *dev);

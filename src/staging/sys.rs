@@ -46,6 +46,10 @@ extern "C" {
         to: *mut bindings::user_namespace,
         gid: bindings::kgid_t,
     ) -> bindings::gid_t;
+    pub(super) fn ringdev_from_kuid_munged(
+        to: *mut bindings::user_namespace,
+        uid: bindings::kuid_t,
+    ) -> bindings::uid_t;
     pub(super) fn ringdev_make_kgid(
         from: *mut bindings::user_namespace,
         gid: bindings::gid_t,
