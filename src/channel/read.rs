@@ -23,6 +23,7 @@ use crate::{
     staging::{
         compat::ESHUTDOWN,
         file::Waiting,
+        signal,
         trace,
         transfer::{
             Destination,
@@ -31,10 +32,7 @@ use crate::{
         wait::Sleep, //
     }, //
 };
-use kernel::{
-    current,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// The least that a reader goes on to try to copy at a time after it was lapped.
 const LAPPED_MIN: usize = 256;
@@ -386,7 +384,7 @@ impl Channel {
 /// `EAGAIN` does not, also for who may not wait: there is something, and whoever waits for an edge
 /// then, which is the next write, may wait for ever.
 fn lapped(piece: usize) -> Result<usize> {
-    if current!().signal_pending() {
+    if signal::is_pending() {
         return Err(ERESTARTSYS);
     }
     Ok((piece / 2).max(LAPPED_MIN).min(piece))

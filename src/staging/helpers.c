@@ -148,6 +148,11 @@ __poll_t ringdev_poll_requested_events(const struct poll_table_struct *table)
 	return poll_requested_events(table);
 }
 
+bool ringdev_task_sigpending(void)
+{
+	return task_sigpending(current);
+}
+
 void *ringdev_vmap(struct page **pages, unsigned int count)
 {
 	return vmap(pages, count, VM_MAP, PAGE_KERNEL);

@@ -42,6 +42,7 @@ bool ringdev_pipe_has_readers(const struct pipe_inode_info *pipe);
 bool ringdev_pipe_is_of_sendfile(const struct pipe_inode_info *pipe);
 struct wait_queue_head *ringdev_pipe_writers_queue(struct pipe_inode_info *pipe);
 __poll_t ringdev_poll_requested_events(const struct poll_table_struct *table);
+bool ringdev_task_sigpending(void);
 void *ringdev_vmap(struct page **pages, unsigned int count);
 
 /*

@@ -2,10 +2,12 @@
 
 //! Signals to the current thread.
 //!
-//! Upstream: the kernel crate can tell that a signal is pending, and cannot send one.
+//! Upstream: the kernel crate can tell that something interrupts the thread, not whether it is a
+//! signal, and cannot send one.
 //!
 //! C header: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
 
+use super::sys;
 use kernel::{
     bindings,
     ffi::c_int,
@@ -18,4 +20,11 @@ pub(crate) fn send_sigpipe() {
     // whether the signal could be delivered; nobody else could be told.
     // CAST: The number of a signal.
     unsafe { bindings::send_sig(bindings::SIGPIPE as c_int, Task::current_raw(), 0) };
+}
+
+/// Whether a signal is pending for the current thread. Other work that interrupts a sleep, such as
+/// io_uring's, is none. Process context.
+pub(crate) fn is_pending() -> bool {
+    // SAFETY: It looks at the current task.
+    unsafe { sys::ringdev_task_sigpending() }
 }

@@ -81,6 +81,7 @@ extern "C" {
     pub(super) fn ringdev_poll_requested_events(
         table: *const bindings::poll_table,
     ) -> bindings::__poll_t;
+    pub(super) fn ringdev_task_sigpending() -> bool;
     pub(super) fn ringdev_vmap(pages: *mut *mut bindings::page, count: c_uint) -> *mut c_void;
 }
 
