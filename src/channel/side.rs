@@ -113,6 +113,11 @@ impl Side {
     }
 
 
+    /// Has those that poll look again.
+    pub(super) fn wake_all_pollers(&self) {
+        self.pollers.wake_all();
+    }
+
     /// In a trace, says who is about to be woken.
     fn trace_waiting(&self) {
         if self.has_sleepers() {

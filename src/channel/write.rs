@@ -172,6 +172,7 @@ impl Channel {
                 faults = 0;
             } else {
                 drop(producer);
+                self.report_loss();
             }
 
             if faulted {
@@ -245,12 +246,20 @@ impl Channel {
                 return Ok(());
             }
             drop(producer);
+            self.report_loss();
 
             from.rewind(copied);
             faults += 1;
             if self.fault_in(from, len, faults)? < len {
                 return Err(EFAULT);
             }
+        }
+    }
+
+    /// Nothing was written, and data may have been given up for it: who polls for that looks again.
+    fn report_loss(&self) {
+        if self.attributes.overwrites() {
+            self.readers.wake_all_pollers();
         }
     }
 
