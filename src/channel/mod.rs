@@ -8,8 +8,8 @@
 //!
 //! # Locks
 //!
-//! - `endpoints`, a mutex: those who open and close endpoints, among each other. A session of a ring
-//!   that hangs up ends inside it.
+//! - `endpoints`, a mutex: those who open and close endpoints, among each other. A ring that hangs
+//!   up ends its session inside it.
 //! - `producer`, a mutex: writers among each other.
 //! - `cursors`, a mutex: which cursors there are. Where readers compete there is one for ever, and
 //!   whoever reads or writes does not take this lock.
@@ -1124,8 +1124,8 @@ impl Channel {
         }
     }
 
-    /// A reader has taken something. If it was the last, those who poll learn that the end has come.
-    /// To be called with no lock held.
+    /// A reader has taken something. If it was the last, those who poll learn that the end has
+    /// come. To be called with no lock held.
     fn note_end(&self, reader: &Reader, ending: bool) {
         if ending && self.unread(reader) == 0 {
             reader.pollers.wake();

@@ -112,7 +112,6 @@ impl Side {
         self.sleepers.wake_place(place);
     }
 
-
     /// Has those that poll look again.
     pub(super) fn wake_all_pollers(&self) {
         self.pollers.wake_all();

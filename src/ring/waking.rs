@@ -124,9 +124,7 @@ fn tell_writers(
         let needed = attributes.max_needed(capacity);
         if room < needed {
             writers.signal();
-        } else if writers.wants_every_edge()
-            || positions.lacked_room_at(released.before, needed)
-        {
+        } else if writers.wants_every_edge() || positions.lacked_room_at(released.before, needed) {
             writers.wake_pollers();
         }
     }

@@ -248,7 +248,7 @@ unsafe extern "C" fn wake_branch<T>(
 ) -> c_int {
     // SAFETY: By the safety requirements this is the first field of a branch, which leaves the
     // queue, with the lock that is held here, before it goes.
-    let queue = unsafe { &*(&raw const (*entry.cast::<PollBranch<T>>()).queue) };
+    let queue = unsafe { &(*entry.cast::<PollBranch<T>>()).queue };
     if !queue.is_active() {
         // Whoever joins `queue` puts the entry back afterwards, with the lock that is held here:
         // see `register_branch`.

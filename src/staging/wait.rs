@@ -337,7 +337,8 @@ impl SleepQueue {
 ///
 /// # Safety
 ///
-/// Must be called by `__wake_up()` for an entry of a [`SleepQueue`], with a pointer to an [`Offer`].
+/// Must be called by `__wake_up()` for an entry of a [`SleepQueue`], with a pointer to an
+/// [`Offer`].
 unsafe extern "C" fn wake_if_enough(
     entry: *mut bindings::wait_queue_entry,
     mode: c_uint,
