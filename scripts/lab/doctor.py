@@ -7,6 +7,7 @@ that takes no Rust modules is worth a line, but no reason for the lab not to run
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -67,8 +68,12 @@ def mend(survey: Survey, missing: set[str]) -> str:
     """Returns what to do about missing tools."""
     if not shutil.which("apt-cache"):
         return "install it"
-    chosen = packages.Packages.known().choose(missing, survey.minimum)
-    return f"apt-get install --no-install-recommends {' '.join(chosen)}"
+    known = packages.Packages.known()
+    try:
+        chosen = known.choose(missing, survey.minimum, survey.in_use())
+    except packages.NoMatch as error:
+        return " ".join(str(error).split())
+    return f"apt-get {shlex.join(packages.install_command(known, chosen))}"
 
 
 def check_python() -> Line:

@@ -32,6 +32,9 @@ MINIMUM: Mapping[str, Version] = {
     "gcc": (8, 1, 0),
 }
 
+# Where packages put what they install.
+USR = Path("/usr")
+
 # The bindgen that is built from source where the distribution has none that is new enough.
 BINDGEN_VERSION = "0.73.2"
 
@@ -50,16 +53,16 @@ LLVM_TOOLS = (
 # The purposes that tools can be wanted for; `find` takes a set of these.
 WANTS: Mapping[str, tuple[str, ...]] = {
     # Configure and build a kernel and the module.
-    "kernel": ("rustc", "rust-src", "bindgen", "llvm", "bc", "bison", "flex", "libelf", "make",
-               "perl", "tar", "xz"),
+    "kernel": ("rustc", "rust-src", "bindgen", "libclang", "llvm", "bc", "bison", "flex", "libelf",
+               "make", "perl", "tar", "xz"),
     # Compile the Rust crates of a distribution's kernel.
-    "rust-headers": ("rustc", "rust-src", "bindgen", "bc", "bison", "flex", "libelf", "libssl",
-                     "make", "perl", "tar", "xz"),
+    "rust-headers": ("rustc", "rust-src", "bindgen", "libclang", "bc", "bison", "flex", "libelf",
+                     "libssl", "make", "perl", "tar", "xz"),
     # Build the module for a kernel that is there; the second, if clang built that.
-    "module": ("rustc", "bindgen", "make"),
+    "module": ("rustc", "bindgen", "libclang", "make"),
     "clang": ("llvm",),
     # Describe the module's crates to an editor: kbuild wants all of Rust's tools for that.
-    "analyzer": ("rust-src", "bindgen"),
+    "analyzer": ("rust-src", "bindgen", "libclang"),
     # Boot it.
     "boot": ("qemu", "busybox"),
     # Build the static programs that run in the guest.
@@ -252,7 +255,9 @@ def find(
     gcc_will_do = lane == "plain" and not packages.may_install()
     survey = Survey(minimum, rustc_text)
     if missing := survey.missing(needed, gcc_will_do):
-        installed = packages.install(missing, survey.minimum, survey.passed_over, allowed=install)
+        installed = packages.install(
+            missing, survey.minimum, survey.in_use(), survey.passed_over, allowed=install
+        )
         survey = Survey(minimum, rustc_text)
         if missing := survey.missing(needed, gcc_will_do):
             raise HostNotFit(
@@ -272,6 +277,8 @@ class Survey:
         self.passed_over: list[str] = []
         self.versions: dict[str, str] = {}
         self._found: dict[str, Path | None] = {}
+        # Each rustc and clang that would do if it were complete.
+        self._incomplete: dict[str, list[Path]] = {"rustc": [], "llvm": []}
 
     def get(self, tool: str) -> Path | None:
         """Returns where ``tool`` is, or None."""
@@ -308,6 +315,25 @@ class Survey:
             versions=dict(self.versions),
         )
 
+    def in_use(self) -> packages.InUse:
+        """Returns the tools that fix the family of what is missing."""
+        folder = self.get("llvm")
+        rustc = self.get("rustc") or self._completable("rustc")
+        clang = folder / "clang" if folder else self._completable("llvm")
+        cc = _which("cc")
+        python = Path(sys.executable).resolve()
+        return packages.InUse(
+            rustc=packages.Tool(rustc, first_line([str(rustc), "--version"])) if rustc else None,
+            clang=packages.Tool(clang, first_line([str(clang), "--version"])) if clang else None,
+            incomplete=frozenset(tool for tool in self._incomplete if not self.get(tool)),
+            cc=cc.resolve() if cc else None,
+            python=python if python.parent == USR / "bin" else None,
+        )
+
+    def _completable(self, tool: str) -> Path | None:
+        """Returns an incomplete tool that packages can complete, as one of them brought it."""
+        return next((path for path in self._incomplete[tool] if packages.owner_of(path)), None)
+
     def skip(self, path: Path, why: str) -> None:
         """Notes that a tool was passed over."""
         self.passed_over.append(f"{path}: {why}")
@@ -323,7 +349,11 @@ class Survey:
             elif re.search(r"-(nightly|beta|dev)\b", text):
                 self.skip(path, f"{text}: not a release")
             elif self.rustc_text != text and not rust_src(path):
-                self.skip(path, f"{text}: lacks rust-src, from which the kernel builds core")
+                self.skip(
+                    path,
+                    f"{text}: lacks rust-src of its release, from which the kernel builds core",
+                )
+                self._incomplete["rustc"].append(path)
             else:
                 complete = all(_beside(path, tool) for tool in ("rustfmt", "clippy", "cargo"))
                 fit.append((self.rustc_text != text, not complete, rank, path, text))
@@ -341,7 +371,7 @@ class Survey:
         """Returns the folder of the LLVM in PATH if it is fit, else of the newest."""
         folders = dict.fromkeys(path.resolve().parent for path in _all_in_path("clang"))
         versioned = sorted(
-            Path("/usr/lib").glob("llvm-*/bin"),
+            (USR / "lib").glob("llvm-*/bin"),
             key=lambda folder: parse_version(f"{folder.parent.name.removeprefix('llvm-')}.0"),
             reverse=True,
         )
@@ -353,11 +383,31 @@ class Survey:
                 self.skip(folder, f"{text}; {dotted(self.minimum['llvm'])} needed")
             elif absent := [tool for tool in LLVM_TOOLS if not (folder / tool).exists()]:
                 self.skip(folder, f"{text}: without {' '.join(absent)}")
+                self._incomplete["llvm"].append(folder / "clang")
+            elif (
+                parse_version(linker := first_line([str(folder / "ld.lld"), "--version"]))[:1]
+                != (parse_version(text)[:1])
+            ):
+                self.skip(folder, f"{text}: its linker is of another release, {linker}")
             else:
                 self.versions["clang"] = text
-                self.versions["ld.lld"] = first_line([str(folder / "ld.lld"), "--version"])
+                self.versions["ld.lld"] = linker
                 return folder
         return None
+
+    def libclang(self) -> Path | None:
+        """Returns the folder of the library that bindgen parses C with.
+
+        It must be that of the clang in use, if one is: a newer one knows other flags and warns.
+        """
+        llvm = self.get("llvm")
+        if not llvm:
+            folders = [*(USR / "lib").glob("llvm-*/lib"), *(USR / "lib").glob("*-linux-gnu")]
+            folders += [USR / "lib64", USR / "lib"]
+            return next((folder for folder in folders if _has_libclang(folder)), None)
+        own = llvm.parent / "lib"
+        # Only where folders are as in Debian's packages is it clear that the library is missing.
+        return own if _has_libclang(own) or not llvm.match("lib/llvm-*/bin") else None
 
     def gcc(self) -> Path | None:
         """Returns a gcc that can build the plain lane."""
@@ -419,6 +469,7 @@ PROBES: Mapping[str, Callable[[Survey], Path | None]] = {
     "clippy": lambda survey: survey.beside_rustc("clippy"),
     "certificates": lambda _: _certificates(),
     "libssl": lambda _: _header("openssl/ssl.h"),
+    "libclang": Survey.libclang,
     "libc": lambda survey: survey.library("libc.a"),
     "libc-32": lambda survey: survey.library("libc.a", "-m32"),
     "libelf": lambda _: _header("gelf.h"),
@@ -503,7 +554,12 @@ def sysroot(rustc: Path) -> Path:
 def rust_src(rustc: Path) -> Path | None:
     """Returns the library source that belongs to ``rustc``, where the kernel looks for it."""
     library = sysroot(rustc) / "lib/rustlib/src/rust/library"
-    return library if (library / "core/src/lib.rs").exists() else None
+    if not (library / "core/src/lib.rs").exists():
+        return None
+    # Debian's link to it names the release, and may be newer than rustc.
+    release = re.search(r"/rustc-(\d[\d.]*)/library$", str(library.resolve()))
+    own = parse_version(first_line([str(rustc), "--version"]))
+    return library if not release or parse_version(release[1]) == own else None
 
 
 def _rustc_candidates() -> Iterator[Path]:
@@ -512,8 +568,8 @@ def _rustc_candidates() -> Iterator[Path]:
     home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
     for path in [
         *_all_in_path("rustc"),
-        Path("/usr/bin/rustc"),
-        *sorted(Path("/usr/lib").glob("rust-*/bin/rustc"), reverse=True),
+        USR / "bin/rustc",
+        *sorted((USR / "lib").glob("rust-*/bin/rustc"), reverse=True),
         *sorted(home.glob("toolchains/*/bin/rustc"), reverse=True),
     ]:
         if not path.exists():
@@ -532,12 +588,19 @@ def _beside(rustc: Path, tool: str) -> Path | None:
     if not path.exists():
         return None
     if tool == "rustfmt":
-        # Its versions are its own; what lies in the same folder came with the same release.
-        return path
+        # Its versions are its own, but it runs on the library of one release's compiler.
+        theirs, ours = _compiler_library(path), _compiler_library(rustc)
+        return path if theirs == ours or not theirs or not ours else None
     # "cargo 1.96.0", and "clippy 0.1.96".
     minor = parse_version(first_line([str(rustc), "--version"]))[1:2]
     own = parse_version(first_line([str(path), "--version"]))
     return path if minor and minor == (own[2:3] if tool == "clippy" else own[1:2]) else None
+
+
+def _compiler_library(program: Path) -> bytes:
+    """Returns the name of the compiler's library that a program is linked with; empty if none."""
+    match = re.search(rb"librustc_driver-[0-9a-f]+\.so", program.read_bytes())
+    return match[0] if match else b""
 
 
 def _all_in_path(name: str) -> list[Path]:
@@ -551,7 +614,7 @@ def _which(name: str) -> Path | None:
 
 
 def _header(name: str) -> Path | None:
-    path = Path("/usr/include") / name
+    path = USR / "include" / name
     return path if path.exists() else None
 
 

@@ -69,7 +69,21 @@ def test_apt_cache_policy_is_read() -> None:
         "     1:22.1.8-1~deb12u1 500\n        500 mirror bookworm-security/main amd64 Packages\n"
         "libclang-99-dev:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n"
     )
-    assert packages.parse_policy(text) == {"clang-22": "1:22.1.8-1~deb12u1"}
+    assert packages.parse_policy(text).candidates == {"clang-22": "1:22.1.8-1~deb12u1"}
+
+
+def test_apt_cache_policy_tells_what_is_installed_and_what_else_is_on_offer() -> None:
+    text = (
+        "cargo-web:\n  Installed: 1.85.0-1\n  Candidate: 1.96.0-2\n  Version table:\n"
+        "     1.96.0-2 500\n        500 mirror security/main amd64 Packages\n"
+        "     1.90.0-1 500\n        500 mirror stable/main amd64 Packages\n"
+        "        400 mirror other/main amd64 Packages\n"
+        " *** 1.85.0-1 100\n        100 /var/lib/dpkg/status\n"
+    )
+    known = packages.parse_policy(text)
+    assert known.candidates == {"cargo-web": "1.96.0-2"}
+    assert known.installed == {"cargo-web": "1.85.0-1"}
+    assert known.offered == {"cargo-web": ["1.96.0-2", "1.90.0-1"]}
 
 
 def test_an_epoch_is_no_version() -> None:
