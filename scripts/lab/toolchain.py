@@ -202,13 +202,13 @@ def env_path(name: str) -> Path | None:
     return Path(value).expanduser().resolve() if value else None
 
 
-def built_by(kdir: Path) -> str:
-    """Returns the ``rustc --version`` that a kernel was built with; empty if that is not said."""
+def built_by(kdir: Path, tool: str = "RUSTC") -> str:
+    """Returns the ``--version`` of what built a kernel, RUSTC or CC; empty if that is not said."""
     try:
         config = (kdir / ".config").read_text()
     except OSError:
         return ""
-    match = re.search(r'^CONFIG_RUSTC_VERSION_TEXT="(.*)"$', config, re.MULTILINE)
+    match = re.search(rf'^CONFIG_{tool}_VERSION_TEXT="(.*)"$', config, re.MULTILINE)
     return match.group(1) if match else ""
 
 
@@ -240,25 +240,25 @@ def find(
 ) -> Toolchain:
     """Returns the tools for the purposes in ``want``, after installing what is missing.
 
-    ``kdir`` is the built kernel tree that they are for, KDIR if it is not given: the compiler
-    that built it is taken if it is there at all. Its minimum versions count, or those of KSRC.
+    ``kdir`` is the built kernel tree that they are for, KDIR if it is not given: the compilers
+    that built it are taken if they are there at all. Its minimum versions count, or those of KSRC.
     With ``install`` off, what is missing is fatal, as with NO_INSTALL=1.
     """
     kdir = kdir or env_path("KDIR")
     minimum = minimums(kdir / "source" if kdir else None, kdir, env_path("KSRC"))
-    rustc_text = built_by(kdir) if kdir else None
+    theirs = (built_by(kdir), built_by(kdir, "CC")) if kdir else ()
     wants = set(want)
     needed = {tool for purpose in wants for tool in WANTS[purpose]}
     if "kernel" in wants and os.uname().machine != "x86_64":
         raise HostNotFit(f"the lab builds and boots x86_64 kernels; this is {os.uname().machine}")
     # With gcc the plain lane can do; without clang there is no KASAN for Rust.
     gcc_will_do = lane == "plain" and not packages.may_install()
-    survey = Survey(minimum, rustc_text)
+    survey = Survey(minimum, *theirs)
     if missing := survey.missing(needed, gcc_will_do):
         installed = packages.install(
             missing, survey.minimum, survey.in_use(), survey.passed_over, allowed=install
         )
-        survey = Survey(minimum, rustc_text)
+        survey = Survey(minimum, *theirs)
         if missing := survey.missing(needed, gcc_will_do):
             raise HostNotFit(
                 f"still not there after '{installed}': {', '.join(sorted(missing))}\n"
@@ -270,10 +270,16 @@ def find(
 class Survey:
     """What this machine has. Each probe is made once, when it is first asked for."""
 
-    def __init__(self, minimum: Mapping[str, Version], rustc_text: str | None = None) -> None:
-        """Prepares a survey for these minimum versions."""
+    def __init__(
+        self,
+        minimum: Mapping[str, Version],
+        rustc_text: str | None = None,
+        clang_text: str | None = None,
+    ) -> None:
+        """Prepares a survey for these minimum versions, and the compilers that are preferred."""
         self.minimum = minimum
         self.rustc_text = rustc_text
+        self.clang_text = clang_text
         self.passed_over: list[str] = []
         self.versions: dict[str, str] = {}
         self._found: dict[str, Path | None] = {}
@@ -368,32 +374,32 @@ class Survey:
         return _beside(rustc, tool) if rustc else None
 
     def llvm(self) -> Path | None:
-        """Returns the folder of the LLVM in PATH if it is fit, else of the newest."""
+        """Returns the folder of the preferred LLVM, else of the one in PATH, else of the newest."""
         folders = dict.fromkeys(path.resolve().parent for path in _all_in_path("clang"))
         versioned = sorted(
             (USR / "lib").glob("llvm-*/bin"),
             key=lambda folder: parse_version(f"{folder.parent.name.removeprefix('llvm-')}.0"),
             reverse=True,
         )
+        fit: list[tuple[bool, int, Path, str, str]] = []
         for folder in [*folders, *(f for f in versioned if f not in folders)]:
             if not (folder / "clang").exists():
                 continue
             text = first_line([str(folder / "clang"), "--version"])
+            linker = first_line([str(folder / "ld.lld"), "--version"])
             if parse_version(text) < self.minimum["llvm"]:
                 self.skip(folder, f"{text}; {dotted(self.minimum['llvm'])} needed")
             elif absent := [tool for tool in LLVM_TOOLS if not (folder / tool).exists()]:
                 self.skip(folder, f"{text}: without {' '.join(absent)}")
                 self._incomplete["llvm"].append(folder / "clang")
-            elif (
-                parse_version(linker := first_line([str(folder / "ld.lld"), "--version"]))[:1]
-                != (parse_version(text)[:1])
-            ):
+            elif parse_version(linker)[:1] != parse_version(text)[:1]:
                 self.skip(folder, f"{text}: its linker is of another release, {linker}")
             else:
-                self.versions["clang"] = text
-                self.versions["ld.lld"] = linker
-                return folder
-        return None
+                fit.append((self.clang_text != text, len(fit), folder, text, linker))
+        if not fit:
+            return None
+        *_, folder, self.versions["clang"], self.versions["ld.lld"] = min(fit)
+        return folder
 
     def libclang(self) -> Path | None:
         """Returns the folder of the library that bindgen parses C with.

@@ -350,6 +350,18 @@ def test_the_linker_and_the_tools_are_of_the_release_of_clang(
     assert not any("22" in name for name in debian.installed)
 
 
+def test_the_clang_of_a_kernel_is_preferred_to_a_newer_one(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in ("19", "22"):
+        with_llvm(debian, number)
+    assert find(monkeypatch, "llvm").llvm_bin == debian.usr / "lib/llvm-22/bin"
+    (tmp_path / ".config").write_text('CONFIG_CC_VERSION_TEXT="Debian clang 19.1.7"\n')
+    tools = toolchain.find(want={"this"}, kdir=tmp_path)
+    assert tools.llvm_bin == debian.usr / "lib/llvm-19/bin"
+    assert tools.versions["clang"] == "Debian clang 19.1.7"
+
+
 def test_an_old_clang_is_not_completed(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     debian.install("clang-16", "1:16.0.6-15")
     assert find(monkeypatch, "llvm").llvm_bin == debian.usr / "lib/llvm-22/bin"
