@@ -15,10 +15,10 @@ help: ## print this list
 	@echo 'usage: make [TARGET] [VARIABLE=value]...'
 	@echo
 	@echo 'Targets:'
-	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@LC_ALL=C sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo
 	@echo 'Variables:'
-	@sed -n 's/^#  \([A-Z0-9_*]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
+	@LC_ALL=C sed -n 's/^#  \([A-Z0-9_*]*=\)/  \1/p' $(firstword $(MAKEFILE_LIST))
 
 modules: ## build ringdev.ko here, against KDIR (the default target)
 	@$(LAB) modules

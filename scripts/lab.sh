@@ -11,7 +11,15 @@ set -eu
 # "This host cannot run the lab": the same number as Exit.HOST_NOT_FIT in lab/errors.py.
 NOT_FIT=200
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# What the user has set up for shells, in which language, and for Python, must not matter here.
+# scripts/lab/environment.py sees to everything else.
+unset BASH_ENV CDPATH ENV LANGUAGE POSIXLY_CORRECT
+for name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do
+	unset "$name"
+done
+export LC_ALL=C.UTF-8 PYTHONNOUSERSITE=1
+
+here=$(cd -- "$(dirname -- "$0")" && pwd)
 
 # Prints the first Python in PATH that is at least 3.11, as its own absolute path: the name
 # may stand for a version switcher that is slower by half a second a call.

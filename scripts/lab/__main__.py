@@ -8,6 +8,7 @@ import signal
 import sys
 from types import FrameType
 
+from lab import environment
 from lab.errors import Exit, LabError
 from lab.report import say
 
@@ -86,4 +87,5 @@ def lacking(error: OSError) -> str:
 
 
 if __name__ == "__main__":
+    environment.settle()
     sys.exit(main(sys.argv[1:]))

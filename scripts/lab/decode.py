@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Puts files and lines to the addresses in a splat, by the kernel's own decode_stacktrace.sh."""
 
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -40,9 +39,9 @@ def _decode(lines: list[str], kernel: Kernel, tools: Toolchain, module: Path | N
     command = [str(script), str(kernel.vmlinux), "auto"]
     if module:
         command.append(str(module.parent))
-    environment = {**os.environ, **tools.env()}
+    env = tools.env()
     if tools.llvm_bin:
-        environment["LLVM"] = "1"
+        env["LLVM"] = "1"
     try:
         done = subprocess.run(
             command,
@@ -50,7 +49,7 @@ def _decode(lines: list[str], kernel: Kernel, tools: Toolchain, module: Path | N
             capture_output=True,
             text=True,
             errors="replace",
-            env=environment,
+            env=env,
             timeout=SECONDS,
             check=True,
         )

@@ -3,12 +3,14 @@
 
 In the tree the driver is drivers/misc/ringdev, its sources as they are here but for what serves
 other kernels (``cfg(linux_7_2)``), which is left out as unifdef(1) would do it. The patches are
-written for ``git am --signoff``: who sends them signs for them. With --check, the tree's own
+written for ``git am --signoff``: who sends them signs for them. Their author is the maintainer that
+debian/control names, whoever runs this. With --check, the tree's own
 checkpatch.pl and get_maintainer.pl have to be content.
 """
 
 import argparse
 import re
+import shlex
 import subprocess
 import tempfile
 import textwrap
@@ -17,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import paths, source
+from lab import environment, paths, source
 from lab.errors import Exit, HostNotFit, LabError, UsageError
 from lab.lint import CHECKPATCH_IGNORE_EVENTS
 from lab.report import say
@@ -172,6 +174,7 @@ def write(tree: Path, out: Path) -> list[Path]:
 def check(tree: Path, patches: list[Path]) -> list[str]:
     """Returns what the tree's scripts have against the patches."""
     found: list[str] = []
+    env = {**environment.neutral(), **environment.NO_HOME}
     for patch in patches:
         # Who sends it signs it.
         command = [str(tree / "scripts/checkpatch.pl"), "--strict", "--no-signoff", "--quiet"]
@@ -181,7 +184,9 @@ def check(tree: Path, patches: list[Path]) -> list[str]:
             f"--ignore={','.join(sorted(CHECKPATCH_IGNORE_EVENTS))}",
             str(patch),
         ]
-        run = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            command, cwd=tree, env=env, capture_output=True, text=True, check=False
+        )
         said = (run.stdout + run.stderr).splitlines()
         found += [line for line in said if not line.startswith("total: ")]
         get = [
@@ -191,7 +196,7 @@ def check(tree: Path, patches: list[Path]) -> list[str]:
             "--norolestats",
         ]
         run = subprocess.run(
-            [*get, str(patch)], cwd=tree, capture_output=True, text=True, check=False
+            [*get, str(patch)], cwd=tree, env=env, capture_output=True, text=True, check=False
         )
         if run.returncode or not run.stdout.strip():
             found.append(f"{patch.name}: get_maintainer.pl: {run.stderr.strip() or 'nobody'}")
@@ -293,9 +298,9 @@ def _maintained(*patterns: str) -> Edit:
             (at for at, section in enumerate(sections) if section.startswith(TITLE + "\n")), None
         )
         if number is None:
-            control = _read("debian/control")
-            [owner] = re.findall(r"^Maintainer: (.+)$", control, re.MULTILINE)
-            new = f"{TITLE}\nM:\t{owner}\nL:\trust-for-linux@vger.kernel.org\nS:\tMaintained"
+            new = (
+                f"{TITLE}\nM:\t{_maintainer()}\nL:\trust-for-linux@vger.kernel.org\nS:\tMaintained"
+            )
             titles = [section.lstrip("\n").partition("\n")[0] for section in sections]
             # The list begins behind its explanation.
             begin = next(at for at, title in enumerate(titles) if title.startswith("3C59X"))
@@ -311,6 +316,12 @@ def _maintained(*patterns: str) -> Edit:
         return head + mark + "\n\n".join(sections)
 
     return edit
+
+
+def _maintainer() -> str:
+    """Returns who maintains the driver, as ``Name <address>``."""
+    [owner] = re.findall(r"^Maintainer: (.+)$", _read("debian/control"), re.MULTILINE)
+    return str(owner)
 
 
 def _number(text: str) -> str:
@@ -352,11 +363,13 @@ def _in_list(line: str) -> Edit:
 
 def _commit(work: Path, message: str) -> None:
     _git(work, "add", "--all")
-    _git(work, "commit", "--quiet", f"--message={message}")
+    name, _, address = _maintainer().rstrip(">").partition(" <")
+    identity = ("-c", f"user.name={name}", "-c", f"user.email={address}")
+    _git(work, *identity, "commit", "--quiet", f"--message={message}")
 
 
 def _git(work: Path, *arguments: str) -> None:
     command = ["git", "-C", str(work), *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise LabError(f"git {arguments[0]}: {run.stderr.strip()}")
+        raise LabError(f"{shlex.join(command)}: {run.stderr.strip()}")

@@ -7,7 +7,18 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lab import cargo, docs, kernel, module, new, paths, pytools, rust_source, toolchain
+from lab import (
+    cargo,
+    docs,
+    environment,
+    kernel,
+    module,
+    new,
+    paths,
+    pytools,
+    rust_source,
+    toolchain,
+)
 from lab.errors import Exit, LabError
 from lab.kernel import Kernel
 from lab.toolchain import Toolchain
@@ -181,7 +192,7 @@ class Lint:
     def shellcheck(self) -> None:
         """Shell scripts are as shellcheck likes them."""
         scripts = [str(file) for file in self.files if is_shell(file, paths.ROOT)]
-        self._run([str(self.tc.tool("shellcheck")), "--", *scripts])
+        self._run([str(self.tc.tool("shellcheck")), "--norc", "--", *scripts])
 
     def ruff(self) -> None:
         """Python is as ruff likes it."""
@@ -211,7 +222,8 @@ class Lint:
                     *("--strict", "--no-tree", "--quiet", "--terse", "--show-types"),
                     *("--no-summary", "--ignore", ",".join(sorted(ignore))),
                     *("--file", *map(str, some)),
-                ]
+                ],
+                **environment.NO_HOME,
             )
 
     def abi_entries(self) -> None:

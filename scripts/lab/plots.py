@@ -52,7 +52,8 @@ def main() -> None:
     results = json.loads(Path(sys.argv[1]).read_text())
     folder = Path(sys.argv[2])
     mpl.use("svg")
-    # The same figures give the same file.
+    # The same figures give the same file, whatever the user has set up.
+    mpl.rcdefaults()
     mpl.rcParams.update(
         {
             "svg.hashsalt": "ringdev",

@@ -60,7 +60,7 @@ def changes(text: str, wanted: str) -> str:
 
 def unpack(commit: str, folder: Path) -> None:
     """Puts the files of a commit into a folder."""
-    archive = _git("-c", "core.autocrlf=false", "archive", "--format=tar", commit)
+    archive = _git("archive", "--format=tar", commit)
     # tarfile warns if it is not given a filter, and has none in Python 3.11.2, that of Debian 12.
     command = ["tar", "-x", "-C", str(folder)]
     if subprocess.run(command, input=archive, check=False).returncode:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
 
-from lab import command, packages, paths
+from lab import command, environment, packages, paths
 from lab.command import tail
 from lab.errors import HostNotFit, LabError
 from lab.report import say
@@ -88,18 +88,6 @@ WANTS: Mapping[str, tuple[str, ...]] = {
     # Look into a running guest.
     "gdb": ("gdb",),
 }  # fmt: skip
-
-# Variables that make, kbuild or cargo would heed, and that reach us from the `make run CMD=...`
-# that started the lab or from the user's habits. They must not leak into what the lab builds.
-SCRUBBED = re.compile(
-    r"MAKE(FLAGS|LEVEL|OVERRIDES|FILES)|MFLAGS|GNUMAKEFLAGS|KBUILD_\w+|K[CA]FLAGS|KRUSTFLAGS|KCPPFLAGS"
-    r"|ARCH|SUBARCH|CROSS_COMPILE|LLVM(_IAS)?|(HOST)?(CC|CXX|LD|AR|RUSTC|CFLAGS|LDFLAGS|RUSTFLAGS)"
-    r"|NM|STRIP|OBJCOPY|OBJDUMP|READELF|BINDGEN|RUSTDOC|RUSTFMT|CLIPPY(_DRIVER|_CONF_DIR)?|PAHOLE"
-    r"|INSTALL_\w+|M|MO|O|V|W|C|CF|CHECK|CPPFLAGS|CXXFLAGS|CARGO_(BUILD|TARGET|PROFILE)_\w+"
-    r"|CARGO_ENCODED_RUSTFLAGS|RUSTC_\w+|RUSTUP_TOOLCHAIN|LIBCLANG_PATH|BINDGEN_EXTRA_CLANG_ARGS"
-    r"|LANE|ONLY|CMD|EXTRA|ACCEL|KDIR|KERNEL|KSRC|KSRC_SHA256|NO_INSTALL|LC_\w+|LANG|LANGUAGE"
-    r"|DESTDIR|PREFIX|NAME|DIR|KUNIT"
-)
 
 
 @dataclass(frozen=True)
@@ -185,9 +173,8 @@ class Toolchain:
 
 
 def build_env(rust_bin: Path | None, llvm_bin: Path | None) -> dict[str, str]:
-    """Returns the environment without what could change a build, and with the tools in PATH."""
-    env = {name: value for name, value in os.environ.items() if not SCRUBBED.fullmatch(name)}
-    env["LC_ALL"] = "C.UTF-8"
+    """Returns a neutral environment with these tools in PATH."""
+    env = environment.neutral()
     path = env.get("PATH", os.defpath)
     # /sbin: an ordinary user's PATH may lack it, and depmod and modinfo live there.
     env["PATH"] = ":".join([*(str(p) for p in (llvm_bin, rust_bin) if p), path, "/usr/sbin:/sbin"])

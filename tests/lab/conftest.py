@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """What all tests of the lab need."""
 
+import os
 import signal
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import habits
 import pytest
 
-from lab import costs, latency, switches, throughput
+from lab import costs, environment, latency, switches, throughput
 from lab.costs import Costs
 
 Report = dict[str, Any]
@@ -29,6 +33,20 @@ PER_PAIR = {
 TIMES = {"ring": 1000, "again": 1000, "pipe": 1500, "unix": 3000, "kfifo": 1250, "twin": 1000}
 OVERHEAD = 300
 OPERATIONS = 100
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the tests those of a user with an empty HOME and unusual settings.
+
+    As the lab does when it starts, it then makes the environment neutral. What a test sees of the
+    settings nevertheless, the lab depends on.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="habits-")
+    config.add_cleanup(folder.cleanup)
+    os.environ.pop("XDG_CACHE_HOME", None)
+    os.environ.update(habits.variables(Path(folder.name)))
+    os.umask(habits.UMASK)
+    environment.settle()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,11 +2,13 @@
 """``scripts/in-tree``: what the driver becomes in a kernel tree. `make test-in-tree` builds it."""
 
 import subprocess
+from email import message_from_string
+from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
 
-from lab import in_tree
+from lab import in_tree, paths
 from lab.errors import Exit, HostNotFit, UsageError
 
 FILES = {
@@ -82,6 +84,16 @@ def test_only_what_is_for_the_tree_is_in_it(tree: Path, tmp_path: Path) -> None:
     compat = (driver / "staging/compat.rs").read_text()
     assert "M::THIS_MODULE.as_ptr()" in compat
     assert "transmute" not in compat
+
+
+def test_the_author_is_the_maintainer_whoever_writes_the_patches(
+    tree: Path, tmp_path: Path
+) -> None:
+    control = (paths.ROOT / "debian/control").read_text()
+    [owner] = [line for line in control.splitlines() if line.startswith("Maintainer: ")]
+    for patch in in_tree.write(tree, tmp_path / "out"):
+        author = message_from_string(patch.read_text())["From"]
+        assert parseaddr(author) == parseaddr(owner.removeprefix("Maintainer: "))
 
 
 def test_nobody_signs_for_others(tree: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lab.toolchain import Toolchain
 
 # Stands for kbuild: configures as it is told, notes that it built, and makes what is asked for.
 FAKE_TREE = """
+include $(dir $(lastword $(MAKEFILE_LIST)))told
 all_targets := bzImage modules scripts_gdb
 allnoconfig:
 	@grep -v -F "$(FORGET)" $(KCONFIG_ALLCONFIG) > $(O)/.config
@@ -43,16 +44,18 @@ def toolchain(**versions: str) -> Toolchain:
     return Toolchain(tools=tools, llvm_bin=Path("/bin"), versions={**CLANG, **versions})
 
 
+def tell(tree: Path, *, forget: str = "nothing", sleep: int = 0, fail: str = "") -> None:
+    """Tells the tree what to do when it is built."""
+    (tree / "told").write_text(f"FORGET := {forget}\nSLEEP := {sleep}\nFAIL := {fail}\n")
+
+
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kernel source that the lab takes for its own, and an empty cache."""
     folder = tmp_path / "tree"
     folder.mkdir()
     (folder / "Makefile").write_text(FAKE_TREE)
-    for name in ("FORGET", "FAIL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("FORGET", "nothing")
-    monkeypatch.setenv("SLEEP", "0")
+    tell(folder)
     monkeypatch.delenv("KDIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(source, "ensure", lambda: Source(folder, "7.3.4", "fake"))
@@ -136,31 +139,28 @@ def test_the_compilers_of_a_root_build_what_is_kept_by_its_packages(
     assert kernel.ensure("newest", toolchain(), root).key != first.key
 
 
-@pytest.mark.usefixtures("tree")
-def test_a_build_that_failed_is_tried_again_and_shows_the_log(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("FAIL", "1")
+def test_a_build_that_failed_is_tried_again_and_shows_the_log(tree: Path) -> None:
+    tell(tree, fail="1")
     with pytest.raises(LabError, match="no rule for zImage") as caught:
         kernel.ensure("plain", toolchain())
     assert "build.log" in str(caught.value)
-    monkeypatch.delenv("FAIL")
+    tell(tree)
     assert built(kernel.ensure("plain", toolchain())) == 2
 
 
-@pytest.mark.usefixtures("tree")
-def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_goes_on(tree: Path, tmp_path: Path) -> None:
+    tell(tree, sleep=60)
     program = (
         "from pathlib import Path; import sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from test_kernel import toolchain; from lab import kernel, source\n"
-        f"tree = Path({str(tmp_path / 'tree')!r})\n"
+        f"tree = Path({str(tree)!r})\n"
         "source.ensure = lambda: source.Source(tree, '7.3.4', 'fake')\n"
         "kernel.ensure('plain', toolchain())\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program],
-        env={**os.environ, "SLEEP": "60", "PYTHONPATH": str(paths.ROOT / "scripts")},
+        env={**os.environ, "PYTHONPATH": str(paths.ROOT / "scripts")},
         stderr=subprocess.PIPE,
     )
     cache = tmp_path / "cache/ringdev/kernels"
@@ -173,17 +173,14 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert other.returncode
     # Neither a stamp nor a sleeping make is left; the lock is free, and what was built is there.
     assert not list(cache.glob("*/complete"))
-    monkeypatch.setenv("SLEEP", "0")
+    tell(tree)
     start = time.monotonic()
     assert built(kernel.ensure("plain", toolchain())) == 2
     assert time.monotonic() - start < 20
 
 
-@pytest.mark.usefixtures("tree")
-def test_a_symbol_that_does_not_take_is_named_with_the_reason(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORGET", "CONFIG_RUST=y")
+def test_a_symbol_that_does_not_take_is_named_with_the_reason(tree: Path) -> None:
+    tell(tree, forget="CONFIG_RUST=y")
     (tree / "Kconfig").write_text(
         "config RUST\n\tbool\n\tdepends on HAVE_RUST\n\tdepends on \\\n\t\t!MODVERSIONS\n\n"
         "config OTHER\n\tbool\n\tdepends on NEVER\n"

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab's environment is the same for all users: what stays of theirs, and what does not."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import habits
+import pytest
+from test_in_tree import FILES
+
+from lab import environment, install, paths, release
+from lab.errors import LabError
+
+LAB = paths.ROOT / "scripts/lab.sh"
+
+# What differs between users, and may: where things are, and the kind of terminal.
+PLACES = {"CARGO_HOME", "HOME", "RUSTUP_HOME", "TERM", "XDG_CONFIG_HOME"}
+
+
+def program(path: Path, text: str) -> Path:
+    """Makes a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def patches(folder: Path, user: dict[str, str], umask: int) -> tuple[list[str], dict[str, str]]:
+    """Has a user write the series for a kernel tree; returns it, and what git saw."""
+    names = ("tree", "out", "tools", "seen", "started")
+    tree, out, tools, seen, started = (folder / name for name in names)
+    for name, text in FILES.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    git = subprocess.run(["which", "git"], check=True, capture_output=True, text=True).stdout
+    program(tools / "git", f'{{ echo "umask=$(umask)"; env; }} >{seen}\nexec {git.strip()} "$@"')
+    # Not that of a virtual environment, which does without what the user has installed.
+    python = Path(sys.executable).resolve()
+    program(tools / "python3", f'env >{started}\nexec {python} "$@"')
+    env = {**user, "PATH": f"{tools}:{os.environ['PATH']}"}
+    subprocess.run(
+        ["sh", LAB, "in-tree", tree, "--out", out], env=env, umask=umask, check=True, cwd=folder
+    )
+    assert seen.stat().st_mode & 0o777 == 0o644
+    python_saw = variables(started)
+    assert python_saw["LC_ALL"] == "C.UTF-8"
+    assert {name for name in python_saw if name.startswith("PYTHON")} == {"PYTHONNOUSERSITE"}
+    # Without the hash of the commit, and when it was made.
+    made = [
+        re.sub(r"^(?:From [0-9a-f]{40}|Date:) .*\n", "", file.read_text(), flags=re.MULTILINE)
+        for file in sorted(out.glob("*.patch"))
+    ]
+    return made, variables(seen)
+
+
+def variables(file: Path) -> dict[str, str]:
+    """Reads what env(1) has written."""
+    return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
+
+
+def test_all_users_get_the_same(tmp_path: Path) -> None:
+    folders = [tmp_path / "plain", tmp_path / "habits"]
+    for folder in folders:
+        folder.mkdir()
+    plain = patches(folders[0], {"HOME": str(tmp_path)}, 0o022)
+    user = habits.variables(folders[1])
+    site = f".local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    (Path(user["HOME"]) / site).mkdir(parents=True)
+    (Path(user["HOME"]) / site / "usercustomize.py").write_text("raise SystemExit(96)\n")
+    other = patches(folders[1], user, habits.UMASK)
+    assert len(plain[0]) == 5
+    assert other[0] == plain[0]
+    for seen in (plain[1], other[1]):
+        for name in (*PLACES, "PATH", "OLDPWD", "PWD"):
+            seen.pop(name, None)
+    assert other[1] == plain[1]
+    assert environment.FIXED.items() <= plain[1].items()
+
+
+def test_the_lab_reads_no_variable_that_is_taken_away() -> None:
+    read = {
+        name
+        for file in (paths.ROOT / "scripts/lab").glob("*.py")
+        for name in re.findall(
+            r"(?:environ(?:\.get\(|\[)|is_on\(|env_path\()\"(\w+)\"", file.read_text()
+        )
+    }
+    assert {"LANE", "TWIN", "KDIR", "CERT", "TERM"} <= read
+    for name in {*read, *install.KBUILD} - environment.FIXED.keys():
+        assert environment.is_own(name) or environment.KEPT.fullmatch(name), name
+
+
+def test_what_the_user_asks_of_the_lab_reaches_no_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LANE", "KERNEL", "INSTALL_MOD_STRIP", "CERT", "RECORD"):
+        assert environment.is_own(name)
+        monkeypatch.setenv(name, "x")
+        assert name not in environment.neutral()
+    for name in ("V", "LANES", "SED", "PYTHONHOME"):
+        assert not environment.is_own(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("https_proxy", True),
+        ("NO_PROXY", True),
+        ("SSL_CERT_FILE", True),
+        ("REQUESTS_CA_BUNDLE", True),
+        ("PIP_INDEX_URL", True),
+        ("PIP_USER", False),
+        ("CARGO_REGISTRIES_MIRROR_INDEX", True),
+        ("CARGO_HOME", True),
+        ("CARGO_TARGET_DIR", False),
+        ("RUSTUP_HOME", True),
+        ("RUSTUP_TOOLCHAIN", False),
+        ("APT_CONFIG", True),
+        ("GIT_DIR", False),
+        ("LC_CTYPE", False),
+    ],
+)
+def test_networks_and_places_are_the_users_own(name: str, kept: bool) -> None:
+    assert bool(environment.KEPT.fullmatch(name)) is kept
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a file, in place of the lab's own."""
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    (folder / "file").write_text("one\ntwo\n")
+    identity = ("-c", "user.name=A Name", "-c", "user.email=name@example.org")
+    for command in (("init", "--quiet"), ("add", "."), (*identity, "commit", "-qm", "all")):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    monkeypatch.setattr(paths, "ROOT", folder)
+    return folder
+
+
+def test_settings_of_the_clone_do_not_count_either(clone: Path, tmp_path: Path) -> None:
+    program(clone / ".git/hooks/fsmonitor", "exit 1")
+    for name, value in (
+        ("core.autocrlf", "true"),
+        ("core.eol", "crlf"),
+        ("status.showUntrackedFiles", "no"),
+        ("core.excludesFile", str(tmp_path / "everything")),
+    ):
+        subprocess.run(["git", "config", name, value], cwd=clone, check=True)
+    (tmp_path / "everything").write_text("*\n")
+    (tmp_path / "out").mkdir()
+    release.unpack("HEAD", tmp_path / "out")
+    assert (tmp_path / "out/file").read_bytes() == b"one\ntwo\n"
+    (clone / "new").touch()
+    with pytest.raises(LabError, match=r"\?\? new"):
+        release.refuse_dirty()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_the_clone_of_another_user_is_read(clone: Path) -> None:
+    for path in (clone, clone / ".git"):
+        os.chown(path, 12345, 12345)
+    release.refuse_dirty()
+
+
+def test_ci_runs_in_the_tree_whatever_the_shell_is_told(tmp_path: Path) -> None:
+    (tmp_path / "other/.ci").mkdir(parents=True)
+    program(tmp_path / "tools/make", 'echo "$PWD $*"')
+    profile = program(tmp_path / "profile", "cd /")
+    run = subprocess.run(
+        [".ci/run"],
+        cwd=paths.ROOT,
+        env={
+            "PATH": f"{tmp_path}/tools:{os.environ['PATH']}",
+            "CDPATH": str(tmp_path / "other"),
+            "BASH_ENV": str(profile),
+            "ENV": str(profile),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.splitlines() == [
+        f"{paths.ROOT} {words}" for words in ("lint", "bench GATE=1", "test")
+    ]
