@@ -94,8 +94,22 @@ mod tests {
     }
 
     #[test]
+    fn each_choice_has_its_name() {
+        let framings = [Framing::Stream, Framing::Record];
+        assert_eq!(framings.map(|it| it.to_string()), ["stream", "record"]);
+        let fulls = [Full::Block, Full::Drop, Full::Overwrite];
+        let names = fulls.map(|it| it.to_string());
+        assert_eq!(names, ["block", "drop", "overwrite"]);
+        let deliveries = [Delivery::Shared, Delivery::Broadcast];
+        let names = deliveries.map(|it| it.to_string());
+        assert_eq!(names, ["shared", "broadcast"]);
+    }
+
+    #[test]
     fn what_a_newer_module_has_is_shown_as_its_number() {
         assert_eq!(Full::from_abi(2).to_string(), "overwrite");
+        assert_eq!(Framing::from_abi(8).to_string(), "8");
+        assert_eq!(format!("{:>3}", Delivery::from_abi(9)), "  9");
         assert_eq!(Full::from_abi(7).to_string(), "7");
         assert_eq!(format!("{:>9}", Delivery::Shared), "   shared");
     }

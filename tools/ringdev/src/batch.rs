@@ -128,6 +128,32 @@ mod tests {
     }
 
     #[test]
+    fn each_field_of_a_record_is_the_kernels() {
+        // In the order of the header; each has a value of its own.
+        let mut bytes = 5_u32.to_ne_bytes().to_vec();
+        bytes.extend(2_u32.to_ne_bytes());
+        bytes.extend(3_u64.to_ne_bytes());
+        bytes.extend(4_000_000_007_u64.to_ne_bytes());
+        bytes.extend(6_u64.to_ne_bytes());
+        bytes.extend(b"seven");
+        let mut batch = filled(&bytes);
+        let expected = Record {
+            sequence: 3,
+            timestamp: Duration::new(4, 7),
+            lost: 6,
+            payload: b"seven",
+        };
+        let record = batch.take().expect("well formed").expect("a record");
+        assert_eq!(record, expected);
+        let owned = record.into_owned();
+        assert_eq!((owned.sequence, owned.lost), (3, 6));
+        assert_eq!(owned.timestamp, Duration::new(4, 7));
+        assert_eq!(owned.payload, b"seven");
+        let (header, payload) = split_record(&bytes).expect("all of it is there");
+        assert_eq!((header.length, header.flags, payload.len()), (5, 2, 5));
+    }
+
+    #[test]
     fn records_of_all_lengths_follow_each_other() {
         let payloads: Vec<Vec<u8>> = (1..=17).map(|length| vec![0xa5; length]).collect();
         let mut bytes = Vec::new();

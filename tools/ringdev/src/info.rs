@@ -183,6 +183,120 @@ mod tests {
     }
 
     #[test]
+    fn each_field_of_a_ring_is_the_kernels() {
+        // Each has a value of its own: a field that is filled from another one shows.
+        let info = abi::Info {
+            size: 1,
+            flags: abi::HANGUP | 2,
+            id: 3,
+            capacity: 4,
+            framing: 5,
+            full: 6,
+            delivery: 7,
+            mode: 8,
+            uid: 9,
+            gid: 10,
+            name: "eleven".parse::<RingName>().expect("a name").to_abi(),
+            readers: 12,
+            writers: 13,
+            unread: 14,
+            high_water: 15,
+            records_in: 16,
+            bytes_in: 17,
+            records_dropped: 18,
+            bytes_dropped: 19,
+            records_lost: 20,
+            bytes_lost: 21,
+            records_out: 22,
+            bytes_out: 23,
+            writer_sleeps: 24,
+            writer_wakes: 25,
+            reader_sleeps: 26,
+            reader_wakes: 27,
+        };
+        let expected = Info {
+            id: 3,
+            name: "eleven".parse().expect("a name"),
+            capacity: 4,
+            framing: Framing::Other(5),
+            full: Full::Other(6),
+            delivery: Delivery::Other(7),
+            hangup: true,
+            mode: 8,
+            uid: 9,
+            gid: 10,
+            readers: 12,
+            writers: 13,
+            unread: 14,
+            high_water: 15,
+            records_in: 16,
+            bytes_in: 17,
+            records_dropped: 18,
+            bytes_dropped: 19,
+            records_lost: 20,
+            bytes_lost: 21,
+            records_out: 22,
+            bytes_out: 23,
+            writer_sleeps: 24,
+            writer_wakes: 25,
+            reader_sleeps: 26,
+            reader_wakes: 27,
+        };
+        assert_eq!(Info::from_abi(&info).expect("a ring"), expected);
+    }
+
+    #[test]
+    fn each_field_of_a_cursor_is_the_kernels() {
+        let cursor = abi::Cursor {
+            size: 1,
+            flags: 2,
+            id: 3,
+            unread: 4,
+            records_out: 5,
+            bytes_out: 6,
+            records_lost: 7,
+            bytes_lost: 8,
+            watermark: 9,
+            delay_ns: 10,
+            name: default_ring().to_abi(),
+        };
+        let expected = Cursor {
+            id: 3,
+            unread: 4,
+            records_out: 5,
+            bytes_out: 6,
+            records_lost: 7,
+            bytes_lost: 8,
+            watermark: 9,
+            delay: Duration::from_nanos(10),
+        };
+        assert_eq!(Cursor::from_abi(&cursor), expected);
+    }
+
+    #[test]
+    fn a_ring_that_is_made_up_is_like_the_default_ring() {
+        let info = Info::new(7, default_ring());
+        let there = abi::Info {
+            id: 7,
+            capacity: 256 << 10,
+            mode: 0o600,
+            name: default_ring().to_abi(),
+            ..abi::Info::default()
+        };
+        assert_eq!(Info::from_abi(&there).expect("a ring"), info);
+    }
+
+    #[test]
+    fn a_ring_without_hangup_has_none() {
+        let info = abi::Info {
+            flags: !abi::HANGUP,
+            name: default_ring().to_abi(),
+            ..abi::Info::default()
+        };
+        assert!(!Info::from_abi(&info).expect("a ring").hangup);
+    }
+
+    #[test]
     fn a_ring_of_a_newer_module_can_still_be_shown() {
         let info = abi::Info {
             flags: 0x80 | abi::HANGUP,

@@ -135,6 +135,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_shows_as_it_is_and_heeds_widths() {
+        let name: RingName = "log".parse().expect("a name");
+        assert_eq!(format!("{name:>5}|{name}"), "  log|log");
+        assert_eq!(AsRef::<str>::as_ref(&name), "log");
+        assert_eq!(name.path(), Path::new("/dev/ring/log"));
+    }
+
+    #[test]
+    fn what_is_not_a_name_is_told_in_a_sentence() {
+        let error = io::Error::from("a/b".parse::<RingName>().expect_err("no name"));
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().starts_with("the name of a ring is 1 to 31"));
+    }
+
+    #[test]
     fn the_kernel_is_held_to_the_same_rules() {
         assert_eq!(RingName::from_abi(&[0; NAME_SIZE]), Err(InvalidName));
         assert_eq!(RingName::from_abi(&[b'x'; NAME_SIZE]), Err(InvalidName));

@@ -19,6 +19,10 @@ macro_rules! command {
     ($name:ident, $number:expr, $argument:ty) => {
         pub(crate) fn $name(fd: impl AsFd, argument: &mut $argument) -> io::Result<()> {
             argument.size = const { size_of::<$argument>() as u32 };
+            #[cfg(test)]
+            if let Some(answer) = made_up::answer($number, argument) {
+                return answer;
+            }
             // SAFETY: By the header this is the argument of the command. The kernel accesses as
             // many bytes of it as `size` says, it is borrowed for so long, and any bytes are a
             // value of it. A file that is not of this driver does not know the number.
@@ -46,4 +50,48 @@ pub(crate) fn register(ring: Ring) -> io::Result<AsyncFd<Ring>> {
     // SAFETY: A `Ring` owns its file, and has the same file for as long as it lives.
     let registered = unsafe { AsyncFd::register(ring) };
     registered.map_err(io::Error::from)
+}
+
+/// A kernel that is made up: it answers the commands of a thread, so that tests need no module.
+#[cfg(test)]
+pub(crate) mod made_up {
+    use std::any::Any;
+    use std::cell::RefCell;
+    use std::io;
+
+    use rustix::io::Errno;
+    use rustix::ioctl::Opcode;
+
+    type Kernel = Box<dyn FnMut(Opcode, &mut dyn Any) -> Result<(), Errno>>;
+
+    thread_local! {
+        static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+    }
+
+    /// Has `kernel` answer every command of this thread from now on. It gets the number of the
+    /// command and its argument, which it may fill in.
+    pub(crate) fn kernel(
+        kernel: impl FnMut(Opcode, &mut dyn Any) -> Result<(), Errno> + 'static,
+    ) {
+        KERNEL.set(Some(Box::new(kernel)));
+    }
+
+    /// Has `kernel` answer a command whose argument is a `T`, and no other.
+    pub(crate) fn kernel_of<T: 'static>(
+        number: Opcode,
+        mut answer: impl FnMut(&mut T) -> Result<(), Errno> + 'static,
+    ) {
+        kernel(move |asked, argument| {
+            assert_eq!(asked, number);
+            answer(argument.downcast_mut().expect("the argument of this command"))
+        });
+    }
+
+    /// Returns the answer of the made-up kernel, if the thread has one.
+    pub(super) fn answer<T: Any>(number: Opcode, argument: &mut T) -> Option<io::Result<()>> {
+        KERNEL.with_borrow_mut(|kernel| {
+            let kernel = kernel.as_mut()?;
+            Some(kernel(number, argument).map_err(io::Error::from))
+        })
+    }
 }
