@@ -95,6 +95,13 @@ fn split_record(bytes: &[u8]) -> Option<(abi::Record, &[u8])> {
 pub(crate) mod made_up {
     use super::*;
 
+    impl Batch {
+        /// Returns how many bytes a read may return.
+        pub(crate) fn capacity(&self) -> usize {
+            self.bytes.capacity()
+        }
+    }
+
     /// Appends a record, in the way that the kernel does: what is there is padded first.
     pub(crate) fn push(bytes: &mut Vec<u8>, sequence: u64, lost: u64, payload: &[u8]) {
         bytes.resize(bytes.len().next_multiple_of(abi::ALIGN), 0);

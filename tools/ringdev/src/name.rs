@@ -146,7 +146,11 @@ mod tests {
     fn what_is_not_a_name_is_told_in_a_sentence() {
         let error = io::Error::from("a/b".parse::<RingName>().expect_err("no name"));
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert!(error.to_string().starts_with("the name of a ring is 1 to 31"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("the name of a ring is 1 to 31")
+        );
     }
 
     #[test]

@@ -51,6 +51,20 @@ mod tests {
     }
 
     #[test]
+    fn an_error_of_another_kind_ends_it() {
+        let mut tries = 0;
+        let mut buffer = b"what was there".to_vec();
+        let error = receive(&mut buffer, |buffer| {
+            assert!(buffer.is_empty());
+            tries += 1;
+            Err(Errno::INTR)
+        });
+        let error = error.expect_err("the error");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        assert_eq!(tries, 1);
+    }
+
+    #[test]
     fn the_end_is_nothing() {
         let mut buffer = b"what was there".to_vec();
         assert!(!receive(&mut buffer, |_| Ok(0)).expect("the end"));

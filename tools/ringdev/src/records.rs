@@ -82,12 +82,15 @@ impl Iterator for Records {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsRawFd;
 
     use rustix::io::Errno;
     use rustix::pipe::pipe;
 
     use super::*;
+    use crate::abi;
     use crate::batch::made_up::push;
+    use crate::sys::made_up::{kernel, kernel_of};
 
     #[test]
     fn batches_join_without_a_seam() {
@@ -98,10 +101,11 @@ mod tests {
             ring: Ring::from(reader),
             batch: Batch::new(BATCH),
         };
-        for sequence in [0, 2] {
+        for sequence in [0, 3] {
             let mut bytes = Vec::new();
             push(&mut bytes, sequence, 0, b"one");
             push(&mut bytes, sequence + 1, 0, b"the other");
+            push(&mut bytes, sequence + 2, 0, b"the last");
             writer.write_all(&bytes).expect("there is room");
             assert!(records.next_taken().expect("no read").is_none());
             let record = records.next_record().expect("a read").expect("a record");
@@ -109,9 +113,65 @@ mod tests {
             let record = records.next().expect("no end").expect("a record");
             assert_eq!(record.sequence, sequence + 1);
             assert_eq!(record.payload, b"the other");
+            let record = records.next_taken().expect("no read").expect("a record");
+            assert_eq!(record.sequence, sequence + 2);
+            assert_eq!(record.payload, b"the last");
         }
         drop(writer);
         assert!(records.next().is_none());
+    }
+
+    #[test]
+    fn records_are_asked_for_with_their_headers() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let mut writer = Ring::from(writer);
+        kernel_of(abi::IOC_READ_MODE, |mode: &mut abi::ReadMode| {
+            assert_eq!((mode.size, mode.flags), (8, abi::HEADERS));
+            Ok(())
+        });
+        let mut bytes = Vec::new();
+        push(&mut bytes, 5, 3, b"payload");
+        writer.write_all(&bytes).expect("there is room");
+        let number = reader.as_raw_fd();
+        let mut records = Ring::from(reader).records().expect("a ring of records");
+        assert_eq!(records.ring().as_raw_fd(), number);
+        assert_eq!(records.batch.capacity(), 65_536);
+        let record = records.next_record().expect("a read").expect("a record");
+        assert_eq!((record.sequence, record.lost), (5, 3));
+        assert_eq!(record.payload, b"payload");
+    }
+
+    #[test]
+    fn a_batch_has_as_many_records_as_fit_into_it() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let mut writer = Ring::from(writer);
+        kernel(|_, _| Ok(()));
+        let mut records = Records::with_batch(Ring::from(reader), 5000).expect("a ring of records");
+        // All of it fits but the last byte.
+        let mut bytes = Vec::new();
+        push(&mut bytes, 0, 0, &[7; 5001 - 32]);
+        writer.write_all(&bytes).expect("there is room");
+        let error = records.next_record().expect_err("a part of a record");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_waits_for_nothing_says_so_and_goes_on_later() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let mut writer = Ring::from(writer);
+        kernel(|_, _| Ok(()));
+        let reader = Ring::from(reader);
+        reader.set_nonblocking(true).expect("a flag");
+        let mut records = reader.records().expect("a ring of records");
+        for sequence in 7..9 {
+            let error = records.next().expect("no end").expect_err("nothing there");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            let mut bytes = Vec::new();
+            push(&mut bytes, sequence, 0, b"x");
+            writer.write_all(&bytes).expect("there is room");
+            let record = records.next().expect("no end").expect("a record");
+            assert_eq!(record.sequence, sequence);
+        }
     }
 
     #[test]

@@ -299,15 +299,18 @@ impl OpenOptions {
             (false, false) => return Err(Errno::INVAL),
         };
         flags.set(OFlags::NONBLOCK, self.nonblocking);
-        Ok(flags | OFlags::CLOEXEC)
+        flags.insert(OFlags::CLOEXEC);
+        Ok(flags)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{MemfdFlags, memfd_create};
     use rustix::pipe::pipe;
 
     use super::*;
+    use crate::sys::made_up::{kernel, kernel_of};
 
     /// The two ends of a pipe, which is all of a ring that these tests need.
     fn ends() -> (Ring, Ring) {
@@ -319,6 +322,9 @@ mod tests {
     fn options_become_flags() {
         let mut options = Ring::options();
         assert_eq!(options.flags(), Err(Errno::INVAL));
+        options.read(true);
+        assert_eq!(options.flags(), Ok(OFlags::RDONLY | OFlags::CLOEXEC));
+        options.read(false);
         options.write(true);
         assert_eq!(options.flags(), Ok(OFlags::WRONLY | OFlags::CLOEXEC));
         options.read(true).nonblocking(true);
@@ -375,5 +381,149 @@ mod tests {
         writer.set_nonblocking(true).expect("a flag");
         let error = writer.send(&[0; 1 << 20]).expect_err("it does not fit");
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+
+        let (_reader, writer) = ends();
+        writer.set_nonblocking(true).expect("a flag");
+        let bytes = [0; 1 << 19];
+        let pieces = [IoSlice::new(&bytes), IoSlice::new(&bytes)];
+        let error = writer.send_vectored(&pieces).expect_err("it does not fit");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+
+    #[test]
+    fn an_endpoint_waits_again_when_it_is_told_to() {
+        let (reader, writer) = ends();
+        let nonblocking = || {
+            fcntl_getfl(&reader)
+                .expect("flags")
+                .contains(OFlags::NONBLOCK)
+        };
+        assert!(!nonblocking());
+        reader.set_nonblocking(true).expect("a flag");
+        assert!(nonblocking());
+        reader.set_nonblocking(false).expect("a flag");
+        assert!(!nonblocking());
+        // The other end is another endpoint, and keeps what else was set.
+        let append = fcntl_getfl(&writer).expect("flags") | OFlags::APPEND;
+        fcntl_setfl(&writer, append).expect("a flag");
+        writer.set_nonblocking(true).expect("a flag");
+        assert_eq!(fcntl_getfl(&writer), Ok(append | OFlags::NONBLOCK));
+    }
+
+    #[test]
+    fn it_reads_and_writes_as_a_file_does() {
+        let (mut reader, mut writer) = ends();
+        let (mut head, mut tail) = ([0; 2], [0; 9]);
+        assert_eq!(writer.write(b"one").expect("there is room"), 3);
+        assert_eq!(reader.read(&mut head).expect("a read"), 2);
+        assert_eq!(&head, b"on");
+        assert_eq!((&reader).read(&mut tail).expect("a read"), 1);
+        assert_eq!(&tail[..1], b"e");
+        let pieces = [IoSlice::new(b"thr"), IoSlice::new(b"ee")];
+        let written = writer.write_vectored(&pieces).expect("there is room");
+        assert_eq!(written, 5);
+        let written = (&writer).write_vectored(&pieces).expect("there is room");
+        assert_eq!(written, 5);
+        writer.flush().expect("nothing to do");
+        (&writer).flush().expect("nothing to do");
+
+        let mut tail = [0; 3];
+        let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+        assert_eq!(reader.read_vectored(&mut buffers).expect("a read"), 5);
+        assert_eq!((&head, &tail), (b"th", b"ree"));
+        (head, tail) = ([0; 2], [0; 3]);
+        let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+        let count = (&reader).read_vectored(&mut buffers).expect("a read");
+        assert_eq!((count, &head, &tail), (5, b"th", b"ree"));
+    }
+
+    #[test]
+    fn it_can_be_waited_for_and_handed_over() {
+        let (reader, _writer) = pipe().expect("a pipe");
+        let number = reader.as_raw_fd();
+        let ring = Ring::from(reader);
+        assert_eq!(ring.as_raw_fd(), number);
+        assert_eq!(ring.as_fd().as_raw_fd(), number);
+        assert_eq!(OwnedFd::from(ring).as_raw_fd(), number);
+    }
+
+    #[test]
+    fn seeking_goes_to_the_oldest_and_beyond_the_newest() {
+        // A file seeks as a ring with broadcast delivery does.
+        let file = memfd_create("seek", MemfdFlags::CLOEXEC).expect("a file");
+        let mut ring = Ring::from(file);
+        ring.write_all(b"oldest").expect("it is in memory");
+        let read = |ring: &Ring| {
+            let mut bytes = Vec::new();
+            assert!(ring.receive(&mut bytes).is_ok());
+            bytes
+        };
+        ring.seek_to_oldest().expect("a position");
+        assert_eq!(read(&ring), b"oldest");
+        ring.seek_to_oldest().expect("a position");
+        ring.seek_to_newest().expect("a position");
+        assert_eq!(read(&ring), b"");
+        ring.write_all(b"newer").expect("it is in memory");
+        ring.seek_to_oldest().expect("a position");
+        assert_eq!(read(&ring), b"oldestnewer");
+
+        let (reader, _writer) = ends();
+        for seek in [Ring::seek_to_oldest, Ring::seek_to_newest] {
+            let error = seek(&reader).expect_err("it cannot seek");
+            assert_eq!(Errno::from_io_error(&error), Some(Errno::SPIPE));
+        }
+    }
+
+    #[test]
+    fn info_and_cursor_are_those_that_the_kernel_tells() {
+        let (reader, _writer) = ends();
+        kernel_of(abi::IOC_INFO, |info: &mut abi::Info| {
+            assert_eq!((info.size, info.flags, info.id), (200, 0, 0));
+            info.id = 31;
+            info.unread = 32;
+            info.name[..3].copy_from_slice(b"log");
+            Ok(())
+        });
+        let info = reader.info().expect("a ring");
+        assert_eq!((info.id, info.unread), (31, 32));
+        assert_eq!(info.name.as_str(), "log");
+        kernel_of(abi::IOC_CURSOR, |cursor: &mut abi::Cursor| {
+            assert_eq!((cursor.size, cursor.flags, cursor.id), (104, 0, 0));
+            assert_eq!(cursor.name, [0; abi::NAME_SIZE]);
+            cursor.id = 41;
+            cursor.records_lost = 42;
+            Ok(())
+        });
+        let cursor = reader.cursor().expect("a cursor");
+        assert_eq!((cursor.id, cursor.records_lost), (41, 42));
+        kernel(|_, _| Err(Errno::BADF));
+        let refused = [reader.info().err(), reader.cursor().err()];
+        for error in refused {
+            let error = error.expect("refused");
+            assert_eq!(Errno::from_io_error(&error), Some(Errno::BADF));
+        }
+    }
+
+    #[test]
+    fn a_watermark_is_handed_over_in_bytes_and_nanoseconds() {
+        let (reader, _writer) = ends();
+        for (delay, nanoseconds) in [
+            (Duration::from_micros(500), 500_000),
+            // It is refused, and not cut off to something shorter.
+            (Duration::MAX, u64::MAX),
+        ] {
+            kernel_of(abi::IOC_WATERMARK, move |watermark: &mut abi::Watermark| {
+                assert_eq!((watermark.size, watermark.flags), (24, 0));
+                assert_eq!(watermark.bytes, 2000);
+                assert_eq!(watermark.delay_ns, nanoseconds);
+                Ok(())
+            });
+            reader.set_watermark(2000, delay).expect("it is taken");
+        }
+        kernel(|_, _| Err(Errno::INVAL));
+        let error = reader
+            .set_watermark(2000, Duration::ZERO)
+            .expect_err("refused");
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::INVAL));
     }
 }

@@ -70,9 +70,7 @@ pub(crate) mod made_up {
 
     /// Has `kernel` answer every command of this thread from now on. It gets the number of the
     /// command and its argument, which it may fill in.
-    pub(crate) fn kernel(
-        kernel: impl FnMut(Opcode, &mut dyn Any) -> Result<(), Errno> + 'static,
-    ) {
+    pub(crate) fn kernel(kernel: impl FnMut(Opcode, &mut dyn Any) -> Result<(), Errno> + 'static) {
         KERNEL.set(Some(Box::new(kernel)));
     }
 
@@ -83,7 +81,11 @@ pub(crate) mod made_up {
     ) {
         kernel(move |asked, argument| {
             assert_eq!(asked, number);
-            answer(argument.downcast_mut().expect("the argument of this command"))
+            answer(
+                argument
+                    .downcast_mut()
+                    .expect("the argument of this command"),
+            )
         });
     }
 
