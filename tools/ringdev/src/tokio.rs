@@ -200,21 +200,188 @@ impl AsyncRecords {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
+    use std::future::Future;
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
     use std::time::Duration;
 
     use ::tokio::io::{AsyncReadExt, AsyncWriteExt};
     use ::tokio::{join, test, time};
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use rustix::io::{Errno, read};
     use rustix::pipe::pipe;
 
     use super::*;
+    use crate::abi;
     use crate::batch::made_up::push;
+    use crate::sys::made_up::{kernel, kernel_of};
 
     /// The two ends of a pipe, which is all of a ring that these tests need.
     fn ends() -> (AsyncRing, AsyncRing) {
         let (reader, writer) = pipe().expect("a pipe");
         let end = |fd: OwnedFd| AsyncRing::new(Ring::from(fd)).expect("a runtime");
         (end(reader), end(writer))
+    }
+
+    /// Polls a future until nothing happens any more, and drops it: it has to wait.
+    async fn cancel<T>(future: impl Future<Output = T>) {
+        let early = time::timeout(Duration::from_millis(10), future).await;
+        assert!(early.is_err(), "it does not wait");
+    }
+
+    /// Writes until the pipe is full, and returns how many bytes it has taken.
+    fn fill(writer: &AsyncRing) -> usize {
+        let mut ring = writer.get_ref();
+        let mut filled = 0;
+        while let Ok(count) = ring.write(&[1; 1 << 16]) {
+            filled += count;
+        }
+        filled
+    }
+
+    #[test]
+    async fn an_endpoint_is_made_nonblocking_and_stays_the_same() {
+        let (reader, _writer) = pipe().expect("a pipe");
+        let number = reader.as_raw_fd();
+        let ring = AsyncRing::new(Ring::from(reader)).expect("a runtime");
+        assert_eq!(ring.get_ref().as_raw_fd(), number);
+        let flags = fcntl_getfl(ring.get_ref()).expect("flags");
+        assert!(flags.contains(OFlags::NONBLOCK));
+        kernel_of(abi::IOC_READ_MODE, |mode: &mut abi::ReadMode| {
+            assert_eq!((mode.size, mode.flags), (8, abi::HEADERS));
+            Ok(())
+        });
+        let records = ring.records().expect("a ring of records");
+        assert_eq!(records.ring().get_ref().as_raw_fd(), number);
+        assert_eq!(records.batch.capacity(), 65_536);
+    }
+
+    #[test]
+    async fn a_stream_has_no_records() {
+        let (reader, _writer) = ends();
+        kernel(|_, _| Err(Errno::INVAL));
+        let error = reader.records().expect_err("a stream");
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::INVAL));
+    }
+
+    #[test]
+    async fn what_is_sent_in_pieces_is_received_whole() {
+        let (reader, writer) = ends();
+        let mut record = b"what was there".to_vec();
+        cancel(reader.receive(&mut record)).await;
+        let pieces = [IoSlice::new(b"one "), IoSlice::new(b"record")];
+        let (received, sent) = join!(reader.receive(&mut record), writer.send_vectored(&pieces));
+        sent.expect("there is room");
+        assert!(received.expect("a read"));
+        assert_eq!(record, b"one record");
+        assert_eq!(writer.write(b"bytes").await.expect("there is room"), 5);
+        assert!(reader.receive(&mut record).await.expect("a read"));
+        assert_eq!(record, b"bytes");
+        drop(writer);
+        assert!(!reader.receive(&mut record).await.expect("the end"));
+        assert_eq!(record, b"");
+    }
+
+    #[test]
+    async fn an_error_is_told_and_not_waited_for() {
+        let (reader, writer) = ends();
+        let error = writer.send(b"").await.expect_err("an empty record");
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::INVAL));
+        drop(reader);
+        let error = writer.send(b"x").await.expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let error = writer.write(b"x").await.expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    async fn what_another_reader_takes_is_waited_for_again() {
+        let (reader, writer) = ends();
+        let other = reader.get_ref().as_fd().try_clone_to_owned();
+        let other = other.expect("a duplicate");
+        writer.send(b"taken").await.expect("there is room");
+        // It is known to be readable, and is not any more.
+        drop(reader.ring.readable().await.expect("it is readable"));
+        let mut buffer = [0; 8];
+        assert_eq!(read(&other, &mut buffer), Ok(5));
+        cancel(reader.read(&mut buffer)).await;
+        let (count, sent) = join!(reader.read(&mut buffer), writer.send(b"left"));
+        sent.expect("there is room");
+        assert_eq!(count.expect("a read"), 4);
+        assert_eq!(&buffer[..4], b"left");
+    }
+
+    #[test]
+    async fn a_read_that_is_dropped_has_taken_nothing() {
+        let (mut reader, writer) = ends();
+        let (mut buffer, mut record) = ([0; 8], Vec::new());
+        cancel(reader.read(&mut buffer)).await;
+        cancel(reader.receive(&mut record)).await;
+        cancel(AsyncReadExt::read(&mut reader, &mut buffer)).await;
+        writer.send(b"all").await.expect("there is room");
+        assert_eq!(reader.read(&mut buffer).await.expect("a read"), 3);
+        assert_eq!(&buffer[..3], b"all");
+        let mut records = AsyncRecords {
+            ring: reader,
+            batch: Batch::new(BATCH),
+        };
+        cancel(records.next_record()).await;
+        let mut bytes = Vec::new();
+        push(&mut bytes, 3, 0, b"three");
+        push(&mut bytes, 4, 0, b"four");
+        writer.send(&bytes).await.expect("there is room");
+        for (sequence, payload) in [(3, &b"three"[..]), (4, b"four")] {
+            let record = records.next_record().await.expect("a read");
+            let record = record.expect("a record");
+            assert_eq!((record.sequence, record.payload), (sequence, payload));
+        }
+        cancel(records.next_record()).await;
+    }
+
+    #[test]
+    async fn a_write_that_is_dropped_has_put_in_nothing() {
+        let (mut reader, mut writer) = ends();
+        let filled = fill(&writer);
+        cancel(writer.send(b"dropped")).await;
+        cancel(writer.send_vectored(&[IoSlice::new(b"dropped")])).await;
+        cancel(writer.write(b"dropped")).await;
+        cancel(AsyncWriteExt::write(&mut writer, b"dropped")).await;
+        let mut there = vec![0; filled];
+        reader.read_exact(&mut there).await.expect("what was there");
+        assert!(there.iter().all(|byte| *byte == 1));
+        writer.send(b"kept").await.expect("there is room");
+        drop(writer);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).await.expect("the rest");
+        assert_eq!(rest, b"kept");
+    }
+
+    #[test]
+    async fn a_stream_takes_pieces_with_one_call() {
+        let (mut reader, mut writer) = ends();
+        assert!(writer.is_write_vectored());
+        let pieces = [IoSlice::new(b"thr"), IoSlice::new(b"ee")];
+        let count = writer.write_vectored(&pieces).await.expect("there is room");
+        assert_eq!(count, 5);
+        // What was written is there before anything is flushed or shut down.
+        let mut buffer = [0; 5];
+        reader.read_exact(&mut buffer).await.expect("all of it");
+        assert_eq!(&buffer, b"three");
+        writer.flush().await.expect("nothing to do");
+        writer.shutdown().await.expect("nothing to do");
+        writer.write_all(b"more").await.expect("it is still open");
+    }
+
+    #[test]
+    async fn what_is_longer_than_the_buffer_comes_with_the_next_read() {
+        let (mut reader, writer) = ends();
+        writer.send(b"abcde").await.expect("there is room");
+        let mut buffer = Vec::with_capacity(64);
+        buffer.push(b'_');
+        let count = (&mut reader).take(3).read_buf(&mut buffer).await;
+        assert_eq!(count.expect("a read"), 3);
+        assert_eq!(buffer, b"_abc");
+        assert_eq!(reader.read_buf(&mut buffer).await.expect("a read"), 2);
+        assert_eq!(buffer, b"_abcde");
     }
 
     #[test]
