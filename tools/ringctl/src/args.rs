@@ -221,7 +221,8 @@ pub(crate) struct Stat {
 
 /// Read a ring and write it to stdout
 ///
-/// What is read is gone from a ring with shared delivery.
+/// What is read is gone from a ring with shared delivery. A signal such as Ctrl-C ends ringctl once
+/// it has written what it has read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
     /// The ring
@@ -233,11 +234,11 @@ pub(crate) struct Cat {
     pub(crate) follow: bool,
 
     /// Begin each record with its time and number, and say what was lost. Records are then read
-    /// many at once: those that are read and not yet shown are lost if ringctl is interrupted
+    /// many at once
     #[arg(long)]
     pub(crate) headers: bool,
 
-    /// Print a JSON object for each record, on a line. What --headers says holds here too
+    /// Print a JSON object for each record, on a line. Records are read many at once
     #[arg(long, conflicts_with = "headers")]
     pub(crate) json: bool,
 }

@@ -15,10 +15,12 @@ mod list;
 mod manage;
 mod output;
 mod quantity;
+mod signals;
 mod stat;
 mod table;
 mod terminal;
 mod text;
+mod wait;
 mod watermark;
 mod write;
 
