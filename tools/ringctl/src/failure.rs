@@ -85,4 +85,28 @@ mod tests {
             "cannot read ring log: Input/output error (os error 5)"
         );
     }
+    #[test]
+    fn what_is_not_a_ring_is_told_likewise() {
+        const EIO: i32 = 5;
+        let error = || io::Error::from_raw_os_error(EIO);
+        for (failure, said) in [
+            (
+                Failure::other("read from stdin")(error()),
+                "cannot read from stdin: Input/output error (os error 5)",
+            ),
+            (
+                Failure::Output(error()),
+                "cannot write to stdout: Input/output error (os error 5)",
+            ),
+            (
+                Failure::Refused {
+                    what: "do that".into(),
+                    why: "it is wrong",
+                },
+                "cannot do that: it is wrong",
+            ),
+        ] {
+            assert_eq!(failure.to_string(), said);
+        }
+    }
 }

@@ -188,65 +188,78 @@ pub(crate) fn lines(value: &impl Serialize) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::stat::sample::made_up::log;
+    use crate::stat::sample::made_up::busy;
 
     #[test]
-    fn a_ring_has_all_its_fields() {
-        let log = log(Instant::now(), 5);
+    fn each_field_is_the_one_of_its_name() {
+        let start = Instant::now();
+        let (old, new) = (busy(start, 1), busy(start + Duration::from_secs(2), 5));
+        let ring = json!({
+            "name": "busy", "id": 71, "capacity": 72 << 10,
+            "framing": "record", "full": "drop", "delivery": "broadcast",
+            "hangup": true, "mode": "0640", "uid": 73, "gid": 74,
+            "readers": 75, "writers": 76, "unread": 77 << 10, "high_water": 78 << 10,
+            "records_in": 505, "bytes_in": 510,
+            "records_dropped": 515, "bytes_dropped": 520,
+            "records_lost": 525, "bytes_lost": 530,
+            "records_out": 535, "bytes_out": 540,
+            "writer_sleeps": 545, "writer_wakes": 550,
+            "reader_sleeps": 555, "reader_wakes": 560,
+        });
+        let json_ring = JsonRing::from(&new.rings[0].info);
+        assert_eq!(serde_json::to_value(json_ring).expect("JSON"), ring);
+
+        let cursor = json!({
+            "id": 81, "unread": 82 << 10, "watermark": 83 << 10, "delay_ns": 84_000,
+            "records_out": 1005, "bytes_out": 1010, "records_lost": 1015, "bytes_lost": 1020,
+        });
+        let mut expected = ring;
+        expected["cursors"] = json!([cursor]);
+        let first = serde_json::to_value(sample(&new, None)).expect("JSON");
+        assert_eq!(first, json!([expected]));
+
+        // From the second sample on there are rates; each count has moved four times.
+        expected["per_second"] = json!({
+            "records_in": 202.0, "bytes_in": 204.0, "records_dropped": 206.0,
+            "records_lost": 210.0, "bytes_lost": 212.0, "records_out": 214.0, "bytes_out": 216.0,
+        });
+        expected["cursors"][0]["per_second"] = json!({
+            "records_out": 402.0, "bytes_out": 404.0, "records_lost": 406.0, "bytes_lost": 408.0,
+        });
+        let second = serde_json::to_value(sample(&new, Some(&old))).expect("JSON");
+        assert_eq!(second, json!([expected]));
+    }
+
+    #[test]
+    fn one_value_is_a_line_or_many() {
+        let value = json!({"a": 1, "b": [2, 3]});
+        assert_eq!(line(&value), "{\"a\":1,\"b\":[2,3]}\n");
         assert_eq!(
-            serde_json::to_value(JsonRing::from(&log.rings[0].info)).expect("JSON"),
-            json!({
-                "name": "log", "id": 7, "capacity": 262_144,
-                "framing": "record", "full": "overwrite", "delivery": "broadcast",
-                "hangup": false, "mode": "0644", "uid": 0, "gid": 0,
-                "readers": 1, "writers": 0, "unread": 240, "high_water": 0,
-                "records_in": 5, "bytes_in": 50,
-                "records_dropped": 0, "bytes_dropped": 0, "records_lost": 0, "bytes_lost": 0,
-                "records_out": 0, "bytes_out": 0,
-                "writer_sleeps": 0, "writer_wakes": 0, "reader_sleeps": 0, "reader_wakes": 0,
-            })
+            lines(&value),
+            "{\n  \"a\": 1,\n  \"b\": [\n    2,\n    3\n  ]\n}\n"
         );
     }
 
     #[test]
-    fn rates_are_there_from_the_second_sample_on() {
-        let start = Instant::now();
-        let (old, new) = (log(start, 0), log(start + Duration::from_secs(1), 20));
-        let first = serde_json::to_value(sample(&old, None)).expect("JSON");
-        assert_eq!(first[0].get("per_second"), None);
-        assert_eq!(first[0]["cursors"][0]["id"], 3);
-        let second = serde_json::to_value(sample(&new, Some(&old))).expect("JSON");
-        assert_eq!(second[0]["per_second"]["records_in"], 20.0);
-        assert_eq!(second[0]["cursors"][0]["per_second"]["records_lost"], 2.0);
-    }
-
-    #[test]
-    fn bytes_that_are_not_text_are_in_hex() {
-        assert_eq!(hex(b"\x00\xff"), "00ff");
-        let payloads = [
-            (Payload::Payload("a\n"), json!({"payload": "a\n"})),
-            (
-                Payload::PayloadHex(hex(b"\xff")),
-                json!({"payload_hex": "ff"}),
-            ),
-        ];
-        for (payload, fields) in payloads {
-            let record = JsonRecord {
-                sequence: 1,
-                timestamp_ns: 2,
-                lost: 3,
-                payload,
-            };
-            let line = line(&record);
-            assert_eq!(line.matches('\n').count(), 1, "{line}");
-            let value: Value = serde_json::from_str(&line).expect("JSON");
-            let mut expected = json!({"sequence": 1, "timestamp_ns": 2, "lost": 3});
-            let fields = fields.as_object().expect("an object").clone();
-            expected.as_object_mut().expect("an object").extend(fields);
-            assert_eq!(value, expected);
-        }
+    fn a_record_that_is_text_shows_it_and_any_other_its_bytes() {
+        let mut record = Record {
+            sequence: 5,
+            timestamp: Duration::new(6, 7),
+            lost: 8,
+            payload: "a \"\u{e4}\"".as_bytes(),
+        };
+        let fields = "\"sequence\":5,\"timestamp_ns\":6000000007,\"lost\":8";
+        assert_eq!(
+            line(&JsonRecord::from(record)),
+            format!("{{{fields},\"payload\":\"a \\\"\u{e4}\\\"\"}}\n")
+        );
+        record.payload = b"\x01\xe4";
+        assert_eq!(
+            line(&JsonRecord::from(record)),
+            format!("{{{fields},\"payload_hex\":\"01e4\"}}\n")
+        );
     }
 }

@@ -2,13 +2,11 @@
 
 //! `ringctl list`: which rings there are.
 
-use std::io;
-
 use ringdev::{Call, Info};
 
 use crate::failure::{Failure, Outcome};
 use crate::json::{self, JsonRing};
-use crate::manage::control;
+use crate::manage::Rings;
 use crate::output::print;
 use crate::table::{self, Column, left, right};
 use crate::terminal::Style;
@@ -31,17 +29,20 @@ const COLUMNS: [Column<Info>; 12] = [
     right("WRITERS", |ring| ring.writers.to_string()),
 ];
 
-pub(crate) fn run(json: bool) -> Outcome {
-    let rings: Vec<Info> = control()?
-        .rings()
-        .collect::<io::Result<_>>()
+pub(crate) fn run(rings: &impl Rings, json: bool) -> Outcome {
+    print(list(rings, json, Style::of_stdout())?)
+}
+
+fn list(rings: &impl Rings, json: bool, style: Style) -> Outcome<String> {
+    let rings = rings
+        .all()
         .map_err(Failure::ring(Call::Rings, "list the rings"))?;
-    if json {
+    Ok(if json {
         let rings: Vec<JsonRing<'_>> = rings.iter().map(JsonRing::from).collect();
-        print(json::lines(&rings))
+        json::lines(&rings)
     } else {
-        print(Style::of_stdout().table(&table::lines(&COLUMNS, &rings)))
-    }
+        style.table(&table::lines(&COLUMNS, &rings))
+    })
 }
 
 #[cfg(test)]
@@ -49,18 +50,53 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::stat::sample::made_up::log;
+    use crate::manage::made_up::MadeUp;
+    use crate::stat::sample::made_up::busy;
+
+    fn rings() -> MadeUp {
+        let default = Info::new(0, "0".parse().expect("a name"));
+        let busy = busy(Instant::now(), 1).rings.remove(0).info;
+        MadeUp {
+            rings: vec![(default, vec![]), (busy, vec![])],
+            ..MadeUp::default()
+        }
+    }
 
     #[test]
     fn a_ring_is_a_line() {
-        let default = Info::new(0, "0".parse().expect("a name"));
-        let log = log(Instant::now(), 100).rings.remove(0).info;
         assert_eq!(
-            table::lines(&COLUMNS, &[default, log]).join("\n"),
+            list(&rings(), false, Style::Plain).expect("nothing fails here"),
             "\
-NAME  CAPACITY  UNREAD  FRAMING  FULL       DELIVERY   HANGUP  MODE  UID  GID  READERS  WRITERS
-0         256K       0  stream   block      shared     off     0600    0    0        0        0
-log       256K    4.6K  record   overwrite  broadcast  off     0644    0    0        1        0"
+NAME  CAPACITY  UNREAD  FRAMING  FULL   DELIVERY   HANGUP  MODE  UID  GID  READERS  WRITERS
+0         256K       0  stream   block  shared     off     0600    0    0        0        0
+busy       72K     77K  record   drop   broadcast  on      0640   73   74       75       76
+"
+        );
+        let bold = list(&rings(), false, Style::Terminal).expect("nothing fails here");
+        assert!(bold.starts_with("\x1b[1mNAME"), "{bold}");
+    }
+
+    #[test]
+    fn as_json_it_is_an_array() {
+        let text = list(&rings(), true, Style::Terminal).expect("nothing fails here");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value.as_array().map(Vec::len), Some(2));
+        assert_eq!(value[1]["name"], "busy");
+        assert!(text.ends_with("]\n"));
+        assert!(text.lines().count() > 50, "it is for people: {text}");
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_a_failure() {
+        const EIO: i32 = 5;
+        let rings = MadeUp {
+            broken: Some(("", EIO)),
+            ..MadeUp::default()
+        };
+        let failure = list(&rings, false, Style::Plain).expect_err("broken");
+        assert_eq!(
+            failure.to_string(),
+            "cannot list the rings: Input/output error (os error 5)"
         );
     }
 }

@@ -31,6 +31,7 @@ use clap::Parser;
 
 use crate::args::{Args, Command};
 use crate::failure::{Failure, Outcome};
+use crate::manage::control;
 
 fn main() -> ExitCode {
     match run(Args::parse().command) {
@@ -49,13 +50,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Outcome {
     match command {
-        Command::Create(args) => manage::create(args),
-        Command::Destroy { rings } => manage::destroy(&rings),
-        Command::Resize { ring, capacity } => manage::resize(&ring, capacity),
-        Command::Clear { rings } => manage::clear(&rings),
-        Command::Evict { ring, cursor } => manage::evict(&ring, cursor),
-        Command::List { json } => list::run(json),
-        Command::Stat(args) => stat::run(&args),
+        Command::Create(args) => manage::create(&control()?, args),
+        Command::Destroy { rings } => manage::destroy(&control()?, &rings),
+        Command::Resize { ring, capacity } => manage::resize(&control()?, &ring, capacity),
+        Command::Clear { rings } => manage::clear(&control()?, &rings),
+        Command::Evict { ring, cursor } => manage::evict(&control()?, &ring, cursor),
+        Command::List { json } => list::run(&control()?, json),
+        Command::Stat(args) => stat::run(&control()?, &args),
         Command::Cat(args) => cat::run(&args),
         Command::Write(args) => write::run(&args),
         Command::Watermark { ring, bytes, delay } => watermark::run(&ring, bytes, delay),

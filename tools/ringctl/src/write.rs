@@ -222,14 +222,12 @@ mod tests {
 
     #[test]
     fn a_signal_does_not_end_stdin() {
-        let with = |read: fn(Interrupted, &mut dyn FnMut(&[u8]) -> Outcome) -> Outcome| {
-            written(|put| read(Interrupted::new(&["on", "e\ntw", "o\n"]), put))
-        };
-        let copied = with(|input, put| copy(input, put));
+        let input = || Interrupted::new(&["on", "e\ntw", "o\n"]);
+        let copied = written(|put| copy(input(), put));
         assert_eq!(copied, [&b"on"[..], b"e\ntw", b"o\n"]);
-        let lines = with(|input, put| lines(BufReader::new(input), true, put));
+        let lines = written(|put| lines(BufReader::new(input()), true, put));
         assert_eq!(lines, [b"one\n", b"two\n"]);
-        assert_eq!(with(|input, put| whole(input, put)), [b"one\ntwo\n"]);
+        assert_eq!(written(|put| whole(input(), put)), [b"one\ntwo\n"]);
     }
 
     /// An input whose every second read is interrupted, as by a signal.

@@ -171,7 +171,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::stat::sample::made_up::log;
+    use crate::stat::sample::made_up::{busy, log};
 
     fn text(lines: Vec<(Style, String)>) -> String {
         let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
@@ -208,6 +208,41 @@ log       256K   14.0K     0   200     1.9K      0        0          0       0  
 RING  CURSOR  UNREAD  OUT/s  BYTES/s  LOST/s  BYTES/s  WATERMARK
 log        3   14.0K      0        0      20        0   4K 500us"
         );
+    }
+
+    #[test]
+    fn each_column_is_what_its_heading_says() {
+        assert_eq!(
+            totals(&busy(Instant::now(), 3), Style::Plain),
+            "\
+RING  CAPACITY  UNREAD  HIGH   IN  BYTES  OUT  BYTES  DROPPED  LOST  BYTES  W-SLEEPS  R-SLEEPS
+busy       72K     77K   78K  303    306  321    324      309   315    318       327       333
+
+RING  CURSOR  UNREAD  OUT  BYTES  LOST  BYTES  WATERMARK
+busy      81     82K  603    606   609    612   83K 84us
+"
+        );
+        let start = Instant::now();
+        let (old, new) = (busy(start, 3), busy(start + Duration::from_secs(1), 4));
+        assert_eq!(
+            text(live(&new, Some(&old), Style::Plain)),
+            "\
+RING  CAPACITY  UNREAD  HIGH  IN/s  BYTES/s  OUT/s  BYTES/s  DROPPED/s  LOST/s  BYTES/s     ENDS
+busy       72K     77K   78K   101      102    107      108        103     105      106  75r 76w
+
+RING  CURSOR  UNREAD  OUT/s  BYTES/s  LOST/s  BYTES/s  WATERMARK
+busy      81     82K    201      202     203      204   83K 84us"
+        );
+    }
+
+    #[test]
+    fn only_headings_have_the_style_of_headings() {
+        let lines = live(&busy(Instant::now(), 3), None, Style::Terminal);
+        let styles: Vec<Style> = lines.into_iter().map(|(style, _)| style).collect();
+        let (bold, plain) = (Style::Terminal, Style::Plain);
+        assert_eq!(styles, [bold, plain, plain, bold, plain]);
+        let text = totals(&busy(Instant::now(), 3), Style::Terminal);
+        assert_eq!(text.matches("\x1b[1mRING").count(), 2, "{text:?}");
     }
 
     #[test]
