@@ -32,9 +32,22 @@ use clap::Parser;
 use crate::args::{Args, Command};
 use crate::failure::{Failure, Outcome};
 use crate::manage::control;
+use crate::output::print;
+
+/// What it ends with if it was called in a wrong way.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match run(Args::parse().command) {
+    let outcome = match Args::try_parse() {
+        Ok(args) => run(args.command),
+        Err(error) if error.use_stderr() => {
+            let _ = write!(io::stderr(), "{error}");
+            return ExitCode::from(USAGE);
+        }
+        // Help, or the version. clap would not say that it cannot be written.
+        Err(text) => print(text.to_string()),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads the output has seen enough, as `head` does.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
