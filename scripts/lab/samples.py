@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds what is in samples/, and tests it in a guest: tests/samples has a script for each test."""
+"""Builds what is in samples/, and tests it in a guest, with ringctl and the client library.
+
+tests/samples and tests/tools have a script for each test.
+"""
 
 import importlib.util
 import py_compile
@@ -22,11 +25,13 @@ from lab.toolchain import Toolchain
 FOLDER = paths.ROOT / "samples"
 SCRIPT = FOLDER / "python/ring.py"
 TESTS = paths.ROOT / "tests/samples"
+# Those of ringctl and of the client library, which run in the same guest and in the same way.
+TOOLS_TESTS = paths.ROOT / "tests/tools"
 # What runs the scripts in the guest, and what they have in common.
 SHARED = ("run", "lib.sh")
 
 # Programs of the workspace that the tests call.
-PROGRAMS = ("flight-recorder", "log-collector", "ringctl")
+PROGRAMS = ("flight-recorder", "log-collector", "ringctl", "ringdev-client-tests")
 
 # The guest has no Python: of the one that runs the lab it gets what the script needs. It is called
 # so that it looks at nothing but its own library.
@@ -45,18 +50,23 @@ for module in list(sys.modules.values()):
 _LIBRARY = re.compile(r"^\t(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 
 # Seconds that all tests together may take under TCG.
-PATIENCE = 180.0
+PATIENCE = 240.0
 
 
 def names(only: str = "") -> list[str]:
     """Returns the tests, or those of them whose name ``only`` matches."""
-    found = sorted(path.name for path in TESTS.iterdir() if path.name not in SHARED)
-    return [name for name in found if matches(name, only)]
+    return [name for name in sorted(_scripts()) if name not in SHARED and matches(name, only)]
+
+
+def _scripts() -> dict[str, Path]:
+    """Returns the scripts of the tests, and what they share, by name."""
+    return {path.name: path for folder in (TESTS, TOOLS_TESTS) for path in folder.iterdir()}
 
 
 def run(where: Lane, only: str) -> SuiteRun:
     """Runs the tests whose name ``only`` matches, in one guest."""
     tests = names(only)
+    scripts = _scripts()
     task = Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),
@@ -68,7 +78,7 @@ def run(where: Lane, only: str) -> SuiteRun:
             **{script.name: script for script in (FOLDER / "shell").iterdir()},
         },
         files={
-            **{f"/lab/samples/{name}": TESTS / name for name in (*SHARED, *tests)},
+            **{f"/lab/samples/{name}": scripts[name] for name in (*SHARED, *tests)},
             "/lab/samples/ring.py": SCRIPT,
             **python_files(SCRIPT),
         },

@@ -99,6 +99,9 @@ def test_the_runner_tells_what_failed(tmp_path: Path) -> None:
 
 
 def test_each_test_of_the_samples_is_known_by_its_name() -> None:
+    folders = (samples.TESTS, samples.TOOLS_TESTS)
+    there = [path.name for folder in folders for path in folder.iterdir()]
+    assert sorted([*samples.names(), *samples.SHARED]) == sorted(there)
     assert set(samples.SHARED).isdisjoint(samples.names())
     assert samples.names("c_*") == [name for name in samples.names() if name.startswith("c_")]
     assert samples.names("c_*")

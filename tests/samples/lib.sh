@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# What the tests of the samples have in common.
+# What the tests of the samples and of ringctl have in common.
 
 # Waits until a command succeeds; the runner limits for how long.
 wait_until() {
@@ -28,4 +28,9 @@ endpoints() {
 # Whether there is no ring whose name begins so. (A command behind `!` never ends a script.)
 no_ring() {
 	[ "$(find /dev/ring -name "$1*")" = '' ]
+}
+
+# A field of a ring, as `field RING NAME` says, out of what `ringctl stat --json` prints.
+field() {
+	ringctl stat "$1" --json | sed -n "s/^    \"$2\": \(.*[^,]\),*$/\1/p"
 }
