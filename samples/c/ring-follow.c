@@ -5,7 +5,7 @@
  * One thread waits for all of them with epoll. A line is the name of the ring, the number of the
  * record, and what was written; what was overwritten before it could be read has a line of its own.
  * It ends when nothing will come any more (a ring with hangup ends with its last writer, any other
- * when it is destroyed), or at SIGINT or SIGTERM: then all that it has taken is printed.
+ * when it is destroyed), or at SIGHUP, SIGINT or SIGTERM: then all that it has taken is printed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -133,12 +133,16 @@ static int watch(int epoll, int fd, struct source *source)
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* Has SIGINT and SIGTERM wait to be read, so that none comes between a read and its output. */
+/* Has these signals wait to be read, so that none comes between a read and its output. */
 static int open_signals(void)
 {
+	struct sigaction hangup;
 	sigset_t signals;
 
 	sigemptyset(&signals);
+	/* Unless it was told to outlive its terminal, as nohup(1) tells a program. */
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
+		sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)

@@ -104,9 +104,10 @@ static ssize_t send_lines(struct io_uring *uring, int fd, const char *name, cons
 		return 0;
 	/* The chain ends here. */
 	sqe->flags &= ~IOSQE_IO_HARDLINK;
+	/* Short of memory, the kernel takes some of them only, and does not wait. */
 	do {
 		result = io_uring_submit_and_wait(uring, count);
-	} while (result == -EINTR);
+	} while (result == -EINTR || (result > 0 && io_uring_sq_ready(uring)));
 	if (result < 0)
 		return complain("cannot submit writes to", name, -result);
 	while (count--) {

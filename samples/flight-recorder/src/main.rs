@@ -60,9 +60,14 @@ fn main() -> ExitCode {
         }
     };
     done.unwrap_or_else(|error| {
-        eprintln!("flight-recorder: {error:#}");
+        complain(&format!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// Writes a line to stderr. If that is gone as well, the exit code has to do.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "flight-recorder: {text}");
 }
 
 /// Runs a command whose output goes into the ring.
@@ -80,8 +85,11 @@ fn run(name: &RingName, capacity: u64, command: &[OsString]) -> Result<ExitCode>
         .status()
         .with_context(|| format!("cannot run {program:?}"))?;
     if !status.success() {
-        dump(name, usize::MAX, &mut io::stderr().lock())?;
-        eprintln!("flight-recorder: {status}");
+        // The exit code is that of the command, whether or not this can be shown.
+        if let Err(error) = dump(name, usize::MAX, &mut io::stderr().lock()) {
+            complain(&format!("{error:#}"));
+        }
+        complain(&status.to_string());
     }
     Ok(exit_code(status))
 }

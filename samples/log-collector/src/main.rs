@@ -15,13 +15,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::IoSlice;
+use std::fs;
+use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use ringdev::{AsyncRing, Record, Ring, RingName};
+use ringdev::{AsyncRecords, AsyncRing, Record, Ring, RingName};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter, stdin};
 use tokio::select;
@@ -30,7 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Collects in a file what many write into a ring.
 #[derive(Parser)]
 enum Command {
-    /// Append each record to a file, until SIGINT or SIGTERM
+    /// Append each record to a file, until SIGHUP, SIGINT or SIGTERM
     Collect { ring: RingName, file: PathBuf },
     /// Make a record of each line of stdin, behind a tag
     Write { ring: RingName, tag: String },
@@ -41,7 +42,8 @@ async fn main() -> ExitCode {
     match run(Command::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("log-collector: {error:#}");
+            // If stderr is gone as well, the exit code has to do.
+            let _ = writeln!(io::stderr(), "log-collector: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -74,27 +76,47 @@ async fn collect(ring: Ring, path: &Path) -> Result<()> {
     let mut records = AsyncRing::new(ring)?
         .records()
         .context("it has no records")?;
+    let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
+    let mut hangup = hangup.transpose()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
         // In this order: while much comes, a signal has to be seen as well.
         let first = select! {
             biased;
+            Some(()) = async { hangup.as_mut()?.recv().await } => None,
             _ = interrupt.recv() => None,
             _ = terminate.recv() => None,
-            record = records.next_record() => record.context("cannot read from the ring")?,
+            record = records.next_record() => record.context("cannot read from the ring")?.map(line),
         };
         let Some(first) = first else {
             return Ok(());
         };
-        file.write_all(&line(first)).await?;
-        // The others that the same read has taken.
-        while let Some(record) = records.next_taken()? {
-            file.write_all(&line(record)).await?;
-        }
-        let flushed = file.flush().await;
-        flushed.with_context(|| format!("cannot write to {}", path.display()))?;
+        let written = append(&mut file, first, &mut records).await;
+        written.with_context(|| format!("cannot write to {}", path.display()))?;
     }
+}
+
+/// Whether it was told to outlive its terminal, as nohup(1) tells a program.
+fn ignores_hangup() -> bool {
+    const SIGHUP: u64 = 1;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+}
+
+/// Appends a record to the file, and the others that the same read has taken.
+async fn append(
+    file: &mut BufWriter<File>,
+    first: Vec<u8>,
+    records: &mut AsyncRecords,
+) -> Result<()> {
+    file.write_all(&first).await?;
+    while let Some(record) = records.next_taken()? {
+        file.write_all(&line(record)).await?;
+    }
+    Ok(file.flush().await?)
 }
 
 /// A record as a line of the file, behind its time. What was overwritten before it has a line too.
