@@ -99,7 +99,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  LANE=plain|debug  this lane alone; run, test and test-matrix have also up, rt, newest, stock
 #  ONLY=PATTERN      test, selftest, test-matrix, mistakes: only those with PATTERN in their name
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
-#  CMD='...'         run: this command in the guest; make names its exit code
+#  CMD='...'         run, debug: this command in the guest; make names its exit code
 #  NAME=foo          new: what the module is called
 #  DIR=DIR           new: where its folder is made; beside this tree if not given
 #  EXTRA=DIR         run: the files of DIR under /extra in the guest
