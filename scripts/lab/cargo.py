@@ -25,6 +25,8 @@ STATIC = "-Ctarget-feature=+crt-static"
 
 CORE = "ring-core-tests"
 CLIENT = "ringdev"
+# The packages with unit tests, besides the core's.
+TESTED = (CLIENT, "ringctl", "ringdev-bench", "ringdev-tests")
 
 # Has libtest tell its results as JSON, an unstable option of it.
 LIBTEST = ("-Zunstable-options", "--format=json", "--report-time")
@@ -50,9 +52,7 @@ class Flavour:
 def flavours(tc: Toolchain) -> list[Flavour]:
     """Returns the ways to run the tests: those of the tools, and of the core in several ways."""
     return [
-        Flavour(
-            "tools", "tools", ("--all-features",), packages=(CLIENT, "ringctl", "ringdev-bench")
-        ),
+        Flavour("tools", "tools", ("--all-features",), packages=TESTED),
         Flavour("core", "core"),
         Flavour(
             "core, AddressSanitizer",

@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
+use nix::unistd::{ForkResult, Pid, fork, getpgid, getpid, pipe2, setpgid};
 
 use crate::control::Kind;
 use crate::klog::{self, Allowed, KernelLog};
@@ -248,15 +248,28 @@ pub fn report(text: &str) {
     }
 }
 
+/// Begins the report of a failed check, so that the runner can tell it from a note.
+const FAILURE: char = '\u{1}';
+
+/// How a process ends in which a check failed.
 const EXIT_FAILED: i32 = 101;
 
-/// Ends this process at once, as a test or a process of a test ends: no destructors, no
-/// waiting for threads that may be blocked for good.
-pub fn exit(failed: bool) -> ! {
-    // SAFETY: `_exit` takes any status and does not return.
-    unsafe { libc::_exit(if failed { EXIT_FAILED } else { 0 }) }
+/// How the process of a test ends when the test's function has returned. No program ends like this
+/// by accident: a test that calls `exit(0)` halfway has not passed.
+const EXIT_FINISHED: i32 = 100;
+
+/// Ends a forked process of a test, as the test itself ends: no destructors, no waiting for
+/// threads that may be blocked for good.
+pub fn exit() -> ! {
+    end(0)
 }
 
+fn end(status: i32) -> ! {
+    // SAFETY: `_exit` takes any status and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+#[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Passed,
     Skipped(&'static str),
@@ -323,18 +336,7 @@ struct Runner {
 
 impl Runner {
     fn run(&mut self, test: &Test) -> (Verdict, String) {
-        if let (true, Err(reason)) = (cfg!(target_pointer_width = "32"), test.narrow) {
-            return (Verdict::Skipped(reason), String::new());
-        }
-        if test.at_once && !threads_run_at_once() {
-            let reason = "no two threads run at once here";
-            return (Verdict::Skipped(reason), String::new());
-        }
-        if let Some(Err(missing)) = test.needs.map(|probe| probe()) {
-            let verdict = match lane() {
-                Lane::Plain | Lane::Slow => Verdict::Skipped(missing),
-                Lane::Debug => Verdict::Failed(format!("the debug kernel must have it: {missing}")),
-            };
+        if let Some(verdict) = excuse(test, lane(), threads_run_at_once()) {
             return (verdict, String::new());
         }
         if let Err(reason) = self.prepare(test) {
@@ -360,21 +362,51 @@ impl Runner {
         }
     }
 
-    /// Sees to it that the test finds the module loaded as it wants, and the ring empty.
+    /// Loads the module as the test wants it, and empties the ring. Fails if the kernel complains
+    /// meanwhile, or has complained since the last test was judged.
     fn prepare(&mut self, test: &Test) -> Result<(), String> {
-        if self.loaded == Some(test.params) && !test.alone {
+        let allowed = if self.loaded == Some(test.params) && !test.alone {
             module::await_unused()?;
             module::tidy_up()?;
+            Allowed::Nothing
         } else {
             self.loaded = None;
             module::reload(test.params).map_err(|error| {
                 format!("cannot load the module with \"{}\": {error}", test.params)
             })?;
             self.loaded = Some(test.params);
+            Allowed::TheModule
+        };
+        match self.log.complaints(allowed) {
+            complaints if complaints.is_empty() => Ok(()),
+            complaints => {
+                self.loaded = None;
+                let lines = complaints.join("\n");
+                Err(format!("in the kernel log before the test: {lines}"))
+            }
         }
-        self.log.skip_to_end();
-        Ok(())
     }
+}
+
+/// Returns the verdict on a test that cannot run here, if it cannot.
+fn excuse(test: &Test, lane: Lane, threads_run_at_once: bool) -> Option<Verdict> {
+    let reason = match test.narrow {
+        Err(reason) if cfg!(target_pointer_width = "32") => reason,
+        _ if test.at_once && !threads_run_at_once => "no two threads run at once here",
+        _ => match (test.needs?(), lane) {
+            (Ok(()), _) => return None,
+            (Err(missing), Lane::Plain | Lane::Slow) => missing,
+            (Err(missing), Lane::Debug) => {
+                let reason = format!("the debug kernel must have it: {missing}");
+                return Some(Verdict::Failed(reason));
+            }
+        },
+    };
+    Some(if reason.is_empty() {
+        Verdict::Failed("skipped without a reason".to_owned())
+    } else {
+        Verdict::Skipped(reason)
+    })
 }
 
 /// Runs the body of a test in a process group of its own, until it ends or its time is up.
@@ -391,7 +423,7 @@ fn run_process(test: &Test) -> (Result<(), String>, String) {
                 Body::Plain(check) => check(),
                 Body::OfKind(check, kind) => check(kind),
             }
-            exit(false);
+            end(EXIT_FINISHED);
         }
         ForkResult::Parent { child } => child,
     };
@@ -415,15 +447,22 @@ fn run_process(test: &Test) -> (Result<(), String>, String) {
         let _ = report.read_to_end(&mut notes);
     }
     let notes = String::from_utf8_lossy(&notes).into_owned();
+    let outcome = outcome.and_then(|()| judge(status?, &notes));
+    (outcome, notes.replace(FAILURE, ""))
+}
 
-    let outcome = outcome.and_then(|()| match status {
-        Ok(WaitStatus::Exited(_, 0)) => Ok(()),
-        // Its last words, a panic message, are among the notes.
-        Ok(WaitStatus::Exited(_, EXIT_FAILED)) => Err("failed".to_owned()),
-        Ok(status) => Err(format!("ended unexpectedly: {status:?}")),
-        Err(error) => Err(error),
-    });
-    (outcome, notes)
+/// Judges a test by how its process ended, and by what all of its processes have reported.
+fn judge(status: WaitStatus, report: &str) -> Result<(), String> {
+    match status {
+        // Nobody need have waited for the process in which the check failed.
+        WaitStatus::Exited(_, EXIT_FINISHED) if report.contains(FAILURE) => {
+            Err("a check failed in another process".to_owned())
+        }
+        WaitStatus::Exited(_, EXIT_FINISHED) => Ok(()),
+        // Its last words, a panic message, are in the report.
+        WaitStatus::Exited(_, EXIT_FAILED) => Err("failed".to_owned()),
+        status => Err(format!("ended before its function returned: {status:?}")),
+    }
 }
 
 /// Sets up the process of a test: its group, its report, and how it ends when it panics.
@@ -438,13 +477,13 @@ fn become_test(report: OwnedFd) {
         .expect("a test's process is set up once");
     // In whichever thread or forked process a check fails, there the test ends.
     panic::set_hook(Box::new(|info| {
-        report_panic(info);
-        exit(true);
+        report_failure(info);
+        end(EXIT_FAILED);
     }));
 }
 
-fn report_panic(info: &panic::PanicHookInfo<'_>) {
-    report(&info.to_string());
+fn report_failure(info: &panic::PanicHookInfo<'_>) {
+    report(&format!("{FAILURE}{info}"));
 }
 
 enum Ended {
@@ -485,17 +524,19 @@ fn watch(child: Pid, report: &mut File, limit: Duration, notes: &mut Vec<u8>) ->
     }
 }
 
-/// Kills what is left of the test's group and waits until all of it is gone. Returns the
-/// status of the test's first process.
+/// Kills what is left of the test and waits until all of it is gone, also what has left the test's
+/// group: this process adopts the orphans. Returns the status of the test's first process.
 fn reap(leader: Pid) -> Result<WaitStatus, String> {
     let patience = Instant::now() + Duration::from_secs(10);
-    let group = Pid::from_raw(-leader.as_raw());
     let mut status = None;
     loop {
-        match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {
                 // Sent again each time: an orphan may have forked since.
                 let _ = killpg(leader, Signal::SIGKILL);
+                for orphan in children() {
+                    let _ = kill(orphan, Signal::SIGKILL);
+                }
                 if Instant::now() > patience {
                     return Err(format!("cannot be killed:\n{}", Group(leader)));
                 }
@@ -508,6 +549,25 @@ fn reap(leader: Pid) -> Result<WaitStatus, String> {
         }
     }
     status.ok_or_else(|| "its process vanished without a status".to_owned())
+}
+
+/// The children of this process.
+fn children() -> Vec<Pid> {
+    let this = getpid().to_string();
+    processes()
+        .filter(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The command's name stands in parentheses and may hold any character.
+            let parent = stat.rsplit(") ").next().and_then(|s| s.split(' ').nth(1));
+            parent == Some(&this)
+        })
+        .collect()
+}
+
+/// All processes that are there.
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)))
 }
 
 fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
@@ -528,16 +588,7 @@ impl Display for Group {
                 .trim()
                 .to_owned()
         };
-        let Ok(processes) = fs::read_dir("/proc") else {
-            return Ok(());
-        };
-        for process in processes.flatten() {
-            let Some(pid) = process.file_name().to_str().and_then(|s| s.parse().ok()) else {
-                continue;
-            };
-            if nix::unistd::getpgid(Some(Pid::from_raw(pid))) != Ok(self.0) {
-                continue;
-            }
+        for pid in processes().filter(|pid| getpgid(Some(*pid)) == Ok(self.0)) {
             let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
                 continue;
             };
@@ -556,5 +607,83 @@ impl Display for Group {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing() {}
+
+    const TEST: Test = Test::new("test", nothing);
+    const PID: Pid = Pid::from_raw(1);
+
+    #[test]
+    fn a_test_that_needs_nothing_runs() {
+        for lane in [Lane::Plain, Lane::Slow, Lane::Debug] {
+            assert_eq!(excuse(&TEST, lane, false), None);
+            assert_eq!(excuse(&TEST.needs(|| Ok(())), lane, false), None);
+        }
+    }
+
+    #[test]
+    fn a_test_without_what_it_needs_is_skipped_with_the_reason() {
+        let test = TEST.needs(|| Err("no such thing"));
+        for lane in [Lane::Plain, Lane::Slow] {
+            let skipped = Verdict::Skipped("no such thing");
+            assert_eq!(excuse(&test, lane, true), Some(skipped));
+        }
+    }
+
+    #[test]
+    fn a_test_without_what_it_needs_fails_in_the_debug_lane() {
+        let test = TEST.needs(|| Err("no such thing"));
+        let verdict = excuse(&test, Lane::Debug, true);
+        assert!(matches!(verdict, Some(Verdict::Failed(reason)) if reason.contains("such thing")));
+    }
+
+    #[test]
+    fn a_race_is_skipped_where_no_two_threads_run_at_once() {
+        let test = TEST.threads_at_once();
+        assert_eq!(excuse(&test, Lane::Debug, true), None);
+        let verdict = excuse(&test, Lane::Debug, false);
+        assert!(matches!(verdict, Some(Verdict::Skipped(_))));
+    }
+
+    #[test]
+    fn a_test_for_64_bits_runs_where_they_are() {
+        let verdict = excuse(&TEST.not_of_32_bits("too wide"), Lane::Plain, true);
+        let narrow = cfg!(target_pointer_width = "32");
+        assert_eq!(verdict, narrow.then_some(Verdict::Skipped("too wide")));
+    }
+
+    #[test]
+    fn a_skip_without_a_reason_fails() {
+        let verdict = excuse(&TEST.needs(|| Err("")), Lane::Plain, true);
+        assert!(matches!(verdict, Some(Verdict::Failed(_))));
+    }
+
+    #[test]
+    fn only_a_function_that_returns_passes() {
+        assert_eq!(
+            judge(WaitStatus::Exited(PID, EXIT_FINISHED), "a note\n"),
+            Ok(())
+        );
+        for status in [
+            WaitStatus::Exited(PID, 0),
+            WaitStatus::Exited(PID, 1),
+            WaitStatus::Exited(PID, EXIT_FAILED),
+            WaitStatus::Signaled(PID, Signal::SIGKILL, false),
+            WaitStatus::Signaled(PID, Signal::SIGABRT, true),
+        ] {
+            assert!(judge(status, "").is_err(), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_fails_in_any_process_fails_the_test() {
+        let report = format!("a note\n{FAILURE}panicked at\n");
+        assert!(judge(WaitStatus::Exited(PID, EXIT_FINISHED), &report).is_err());
     }
 }

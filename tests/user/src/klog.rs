@@ -83,7 +83,7 @@ impl KernelLog {
         Ok(log)
     }
 
-    pub fn skip_to_end(&mut self) {
+    fn skip_to_end(&mut self) {
         self.0
             .seek(SeekFrom::End(0))
             .expect("seek to the end of /dev/kmsg");
@@ -121,13 +121,19 @@ impl KernelLog {
 pub fn marked<T>(allowed: Allowed, test: impl FnOnce() -> T) -> T {
     let mark = |line: &str| {
         if allowed == Allowed::Failures {
-            fs::write("/dev/kmsg", line).expect("write to /dev/kmsg");
+            write(line);
         }
     };
     mark(FAILURES_BEGIN);
     let result = test();
     mark(FAILURES_END);
     result
+}
+
+/// Writes a line to the kernel log.
+pub fn write(line: &str) {
+    // Without an end, the kernel shows a line only once the next one begins.
+    fs::write("/dev/kmsg", format!("{line}\n")).expect("write to /dev/kmsg");
 }
 
 impl Line {
@@ -164,5 +170,69 @@ fn parse(record: &str) -> Line {
         // The upper bits are the facility, as in syslog(3).
         level: priority & 7,
         text: text.lines().next().unwrap_or("").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_allowed(record: &str, allowed: Allowed) -> bool {
+        parse(record).is_allowed(allowed)
+    }
+
+    const WARNING: &str = "4,100,1000,-;something is wrong\n";
+    const REMARK: &str = "6,100,1000,-;something is right\n";
+    const WORD: &str = "6,100,1000,-;ringdev: loaded\n";
+
+    #[test]
+    fn a_record_has_a_level_and_a_text() {
+        let line = parse("30,100,1000,c;ringdev: loaded; more\n SUBSYSTEM=misc\n");
+        // The facility is above the level.
+        assert_eq!(
+            (line.level, line.text.as_str()),
+            (6, "ringdev: loaded; more")
+        );
+        // What cannot be read is a complaint.
+        assert_eq!(parse("nonsense").level, 0);
+    }
+
+    #[test]
+    fn a_warning_is_a_complaint_and_a_remark_is_none() {
+        for allowed in [Allowed::Nothing, Allowed::TheModule] {
+            assert!(!is_allowed(WARNING, allowed));
+            assert!(is_allowed(REMARK, allowed));
+        }
+    }
+
+    #[test]
+    fn a_word_of_the_module_is_a_complaint_unless_the_test_loads_it() {
+        assert!(!is_allowed(WORD, Allowed::Nothing));
+        assert!(is_allowed(WORD, Allowed::TheModule));
+        let refusal = WORD.replace('6', "3");
+        assert!(!is_allowed(&refusal, Allowed::Nothing));
+        assert!(is_allowed(&refusal, Allowed::TheModule));
+    }
+
+    #[test]
+    fn a_warning_about_the_hosts_time_is_no_complaint() {
+        let line = WARNING.replace("something", "hrtimer: interrupt took 9 ns");
+        assert!(is_allowed(&line, Allowed::Nothing));
+    }
+
+    #[test]
+    fn a_splat_is_a_complaint_also_where_allocations_fail() {
+        assert!(is_allowed(WARNING, Allowed::Failures));
+        for splat in SPLATS {
+            let line = WARNING.replace("something", splat);
+            assert!(!is_allowed(&line, Allowed::Failures), "{splat}");
+        }
+    }
+
+    #[test]
+    fn what_a_failed_allocation_explains_is_no_complaint() {
+        let line = "4,1,1,-;WARNING: kernel/trace/trace_events.c:1 at event_define_fields+0x1/0x2";
+        assert!(is_allowed(line, Allowed::Failures));
+        assert!(!is_allowed(line, Allowed::Nothing));
     }
 }

@@ -7,6 +7,9 @@
 //!
 //!     ringdev-tests [--lane plain|slow|debug] [--cpus-take-turns] [--only PATTERN]...
 //!     ringdev-tests --list
+//!     ringdev-tests --red
+//!
+//! The last form runs the tests of the harness itself, most of which have to fail.
 //!
 //! Where CPUs take turns, there may be several of them, and never do two run at once.
 //!
@@ -45,6 +48,7 @@ mod poll;
 mod random;
 mod read;
 mod records;
+mod red;
 mod sigio;
 mod signal;
 mod splice;
@@ -99,12 +103,13 @@ const SUBJECTS: [&[Test]; 31] = [
 ];
 
 const USAGE: &str = "usage: ringdev-tests [--lane plain|slow|debug] [--cpus-take-turns] \
-                     [--only PATTERN]... [--list]";
+                     [--red] [--only PATTERN]... [--list]";
 
 struct Arguments {
     place: Place,
     only: Vec<String>,
     list: bool,
+    red: bool,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
@@ -112,10 +117,12 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         place: Place::PLAIN,
         only: Vec::new(),
         list: false,
+        red: false,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--list" => arguments.list = true,
+            "--red" => arguments.red = true,
             "--only" => arguments
                 .only
                 .push(words.next().ok_or("--only needs a pattern")?),
@@ -155,6 +162,30 @@ fn selects(pattern: &str, name: &str) -> bool {
     true
 }
 
+/// The tests that are asked for, in the order in which they run.
+fn choose(arguments: &Arguments) -> Vec<Test> {
+    let only = &arguments.only;
+    let is_meant =
+        |test: &Test| only.is_empty() || only.iter().any(|pattern| selects(pattern, test.name));
+    if arguments.red {
+        let mut tests = red::TESTS.to_vec();
+        // Nothing can run after it.
+        if !only.is_empty() {
+            tests.push(red::LAST);
+        }
+        tests.retain(is_meant);
+        return tests;
+    }
+    let mut chosen = Vec::new();
+    let subjects = SUBJECTS.into_iter().map(<[Test]>::to_vec);
+    for mut tests in subjects.chain([kinds::tests()]) {
+        tests.retain(is_meant);
+        tests.sort_by_key(Test::load_order);
+        chosen.extend(tests);
+    }
+    chosen
+}
+
 fn main() -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
@@ -163,16 +194,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut chosen: Vec<Test> = Vec::new();
-    let subjects = SUBJECTS.into_iter().map(<[Test]>::to_vec);
-    for mut tests in subjects.chain([kinds::tests()]) {
-        tests.retain(|test| {
-            let only = &arguments.only;
-            only.is_empty() || only.iter().any(|pattern| selects(pattern, test.name))
-        });
-        tests.sort_by_key(Test::load_order);
-        chosen.extend(tests);
-    }
+    let chosen = choose(&arguments);
     if arguments.list {
         for test in chosen {
             println!("{}", test.name);
@@ -188,7 +210,77 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::selects;
+    use std::collections::HashSet;
+
+    use super::{Arguments, Place, SUBJECTS, Test, choose, kinds, parse, red, selects};
+
+    fn arguments(words: &[&str]) -> Arguments {
+        match parse(words.iter().map(|word| (*word).to_owned())) {
+            Ok(arguments) => arguments,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn names(words: &[&str]) -> Vec<&'static str> {
+        let tests = choose(&arguments(words));
+        tests.iter().map(|test| test.name).collect()
+    }
+
+    #[test]
+    fn every_test_is_chosen_once_if_nothing_is_asked_for() {
+        let all = names(&[]);
+        let count = SUBJECTS.iter().map(|tests| tests.len()).sum::<usize>();
+        assert_eq!(all.len(), count + kinds::tests().len());
+        let mut sorted = all.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), all.len(), "two tests have one name");
+    }
+
+    #[test]
+    fn no_subject_is_empty() {
+        for tests in SUBJECTS {
+            assert!(!tests.is_empty());
+        }
+        assert!(!kinds::tests().is_empty());
+    }
+
+    #[test]
+    fn tests_of_the_harness_run_only_if_they_are_asked_for() {
+        let red: Vec<_> = red::TESTS.iter().map(|test| test.name).collect();
+        assert_eq!(names(&["--red"]), red);
+        assert!(names(&[]).iter().all(|name| !red.contains(name)));
+        assert_eq!(
+            names(&["--red", "--only", red::LAST.name]),
+            [red::LAST.name]
+        );
+    }
+
+    #[test]
+    fn tests_of_a_subject_with_the_same_parameters_run_in_a_row() {
+        let chosen = choose(&arguments(&[]));
+        for tests in SUBJECTS {
+            let is_of_it = |test: &&Test| tests.iter().any(|of_it| of_it.name == test.name);
+            let mut loads: Vec<_> = chosen
+                .iter()
+                .filter(is_of_it)
+                .map(Test::load_order)
+                .collect();
+            loads.dedup();
+            let distinct: HashSet<_> = loads.iter().collect();
+            assert_eq!(distinct.len(), loads.len(), "{loads:?}");
+        }
+    }
+
+    #[test]
+    fn an_argument_that_means_nothing_is_refused() {
+        for words in [&["--lane"][..], &["--lane", "none"], &["--only"], &["read"]] {
+            assert!(parse(words.iter().map(|word| (*word).to_owned())).is_err());
+        }
+        let place = arguments(&["--lane", "debug", "--cpus-take-turns"]).place;
+        assert!(place.cpus_take_turns);
+        assert_ne!(place.lane, Place::PLAIN.lane);
+    }
 
     #[test]
     fn a_pattern_is_a_part_or_a_glob() {

@@ -203,7 +203,7 @@ impl Process {
         match unsafe { fork() }.expect("fork") {
             ForkResult::Child => {
                 body();
-                harness::exit(false);
+                harness::exit();
             }
             ForkResult::Parent { child } => Self {
                 sleeper: Sleeper {
