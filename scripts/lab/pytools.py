@@ -90,9 +90,15 @@ def read_junit(text: str) -> list[Result]:
 
 def _selected(interpreter: Path, tc: Toolchain, only: str) -> list[str]:
     """Returns the ids of the tests that ``only`` matches."""
-    _, output = _pytest(interpreter, tc, "--collect-only", "-qq")
+    _, output = _pytest(interpreter, tc, "--collect-only", "-q")
     ids = [line for line in output.splitlines() if "::" in line]
-    return [test for test in ids if matches(test.rpartition("/")[2].replace(".py", "", 1), only)]
+    return [test for test in ids if matches(_name(test), only)]
+
+
+def _name(test: str) -> str:
+    """Returns what a summary calls the test of this id; its parameters may have any character."""
+    file, _, rest = test.partition("::")
+    return f"{Path(file).stem}::{rest}"
 
 
 def _pytest(interpreter: Path, tc: Toolchain, *arguments: str) -> tuple[int, str]:

@@ -2,12 +2,15 @@
 """What libtest and pytest say, and what must not be taken for success."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from lab import cargo, pytools
 from lab.cargo import Flavour, read_libtest
 from lab.ktap import Result, Status
+from lab.toolchain import Toolchain
 
 
 def event(kind: str, what: str, **more: object) -> str:
@@ -128,3 +131,16 @@ l 2</failure></testcase>
         Result("test_a::test_broken", Status.FAILED, diagnostics=("fixture",)),
         Result("test_a::test_not", Status.SKIPPED, reason="no cpio"),
     ]
+
+
+def test_the_labs_own_tests_are_chosen_by_name() -> None:
+    here = Toolchain(tools={})
+    found = pytools._selected(Path(sys.executable), here, "chosen_by_name")
+    assert [name.rpartition("::")[2] for name in found] == [
+        "test_the_labs_own_tests_are_chosen_by_name",
+    ]
+    assert pytools._selected(Path(sys.executable), here, "no_such_test") == []
+
+
+def test_a_test_is_called_as_in_a_summary_whatever_its_parameters_are() -> None:
+    assert pytools._name("tests/lab/test_a.py::test_b[c/d.py::e]") == "test_a::test_b[c/d.py::e]"
