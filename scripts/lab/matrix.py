@@ -89,6 +89,7 @@ def run(series: str, name: str, only: str) -> Row:
     tests = test.TestRun(only)
     try:
         where = tests.in_lane(name, reds=False)
+        tests.require([name], on_host=False, reds=False)
     except HostNotFit as error:
         return no_tests(series, name, f"not here: {error}", failed=False)
     except LabError as error:

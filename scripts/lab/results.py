@@ -25,8 +25,8 @@ def matches(name: str, pattern: str) -> bool:
 class Results:
     """All tests of a run, by suite."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
         self.tests: list[tuple[str, ktap.Result]] = []
 
     def add(self, suite: str, results: Iterable[ktap.Result]) -> None:

@@ -3,14 +3,15 @@
 
 LANE=plain|debug runs the guests of one lane alone, ONLY=PATTERN the tests with such a name. With
 TWIN=1 the user tests run on the driver's twin in C (tests/peers/twin), and nothing else does.
-The last line is always ``N passed, N failed, N skipped``.
+Without ONLY= each test that the sources have must show a result (inventory.py). The last line is
+always ``N passed, N failed, N skipped``.
 """
 
 import argparse
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lab import (
     compile_fail,
     errnos,
     guide,
+    inventory,
     kunit,
     lane,
     logs,
@@ -88,13 +90,16 @@ def main(argv: list[str]) -> int:
 
     log = logs.new("test")
     run = TestRun(options.only, twin=options.twin)
+    # LANE= asks for that lane's guests.
+    on_host = not options.lane and not options.twin
+    # What must come out red belongs to the debug lane's run, whichever kernel it boots.
+    reds = options.lane in ("", "debug") and not options.twin
     try:
-        # LANE= asks for that lane's guests.
-        if not options.lane and not options.twin:
+        if on_host:
             run.on_host()
         for name in lanes:
-            # What must come out red belongs to the debug lane's run, whichever kernel it boots.
-            run.in_lane(name, reds=options.lane in ("", "debug") and not options.twin)
+            run.in_lane(name, reds=reds)
+        run.require(lanes, on_host=on_host, reds=reds)
     finally:
         run.results.write_junit(log / "junit.xml")
     run.results.refuse_none(options.only)
@@ -141,27 +146,37 @@ class TestRun:
             and not self._twin
             and (refused := compile_fail.tests(where, self._only))
         ):
-            self.results.add(f"compile_fail ({name})", refused)
+            self.results.add(inventory.full_name("compile_fail", name), refused)
         red_guests = selftest.cases(name, self._only) if reds else []
         if cases and where.config.get("CONFIG_KUNIT") != "y":
             reason = f"this kernel has no KUnit built in ({len(cases)} cases)"
-            self.results.add(f"kunit ({name})", [Result("kunit", Status.SKIPPED, reason)])
+            skipped = Result("kunit", Status.SKIPPED, reason)
+            self.results.add(inventory.full_name("kunit", name), [skipped])
         elif cases:
             say(f"{name}: KUnit")
-            self._add(f"kunit ({name})", self._kunit(where, cases))
+            self._add(inventory.full_name("kunit", name), self._kunit(where, cases))
         if name == "plain" and not self._twin:
             self._guide(where)
         for width in widths if tests else ():
             self._user(where, width, programs[width], tests)
         if of_samples:
             say(f"{name}: {len(of_samples)} tests of the samples")
-            self._add(f"samples ({name})", samples.run(where, self._only))
+            self._add(inventory.full_name("samples", name), samples.run(where, self._only))
         if name == "plain" and not self._twin and (made := new.tests(where, self._only)):
-            self.results.add(f"new ({name})", made)
+            self.results.add(inventory.full_name("new", name), made)
         if red_guests:
             say(f"{name}: {len(red_guests)} guests that have to come out red")
-            self.results.add(f"selftest ({name})", selftest.run(where, red_guests))
+            found = selftest.run(where, red_guests)
+            self.results.add(inventory.full_name("selftest", name), found)
         return where
+
+    def require(self, lanes: Sequence[str], *, on_host: bool, reds: bool) -> None:
+        """Adds a failure for each suite that was due and of which a test has no result."""
+        if self._only:
+            return
+        due = inventory.due(lanes, on_host=on_host, reds=reds, twin=self._twin)
+        if missing := inventory.missing(due, self.results.tests):
+            self.results.add(inventory.SUITE, missing)
 
     def code(self) -> Exit:
         """Returns the exit code of the whole."""
@@ -182,13 +197,13 @@ class TestRun:
     def _guide(self, where: Lane) -> None:
         """Runs the examples of the user's guide."""
         if run := guide.run(where, self._only):
-            self._add(f"{guide.SUITE} ({where.name})", run)
+            self._add(inventory.full_name(guide.SUITE, where.name), run)
 
     def _user(
         self, where: Lane, width: Width, programs: Mapping[str, Path], tests: list[str]
     ) -> None:
         """Runs the user tests of a width; each has to show a result."""
-        name = f"{width.suite} ({where.name}{', twin' if self._twin else ''})"
+        name = inventory.full_name(width.suite, where.name, twin=self._twin)
         if missing := [s for s in width.symbols if where.config.get(s) != "y"]:
             reason = f"this kernel is without {' and '.join(missing)}"
             self.results.add(name, [Result(PROGRAM, Status.SKIPPED, reason)])

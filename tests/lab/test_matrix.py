@@ -2,14 +2,15 @@
 """``make test-matrix``: what it runs, and what its rows say."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from lab import inventory, matrix, source, test
 from lab import lane as lanes
-from lab import matrix, source, test
 from lab.errors import Exit, HostNotFit, LabError, UsageError
 from lab.ktap import Result, Status
 from lab.lane import Lane
@@ -31,6 +32,8 @@ GCC = {
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KERNEL", "LANE", "ONLY", "RECORD", "KDIR", "KSRC"):
         monkeypatch.setenv(name, "")
+    # The rows of these tests have two results, and the sources have hundreds of tests.
+    monkeypatch.setattr(inventory, "missing", lambda *_: [])
 
 
 def lane(config: dict[str, str]) -> Lane:
@@ -78,6 +81,17 @@ def test_a_row_fails_as_its_tests_do(
     assert row.cells[-1] == (
         "1 passed, 1 failed, 0 skipped" if failed else "2 passed, 0 failed, 0 skipped"
     )
+
+
+def test_a_row_without_a_suite_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(due: Mapping[str, object], _: object) -> list[Result]:
+        return [Result(name, Status.FAILED) for name in due]
+
+    monkeypatch.setattr(inventory, "missing", missing)
+    monkeypatch.setattr(test.TestRun, "in_lane", lambda *_, **__: lane(GCC))
+    row = matrix.run("7.2", "stock", "")
+    assert row.failed
+    assert row.cells[-1] == "0 passed, 2 failed, 0 skipped"
 
 
 def test_a_kernel_that_is_not_to_be_had_says_why_and_is_no_failure(
