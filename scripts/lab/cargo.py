@@ -131,7 +131,7 @@ def host_tests(tc: Toolchain, only: str = "") -> Iterator[tuple[str, list[Result
         found: list[Result] = []
         for program in build_tests(tc, flavour):
             found += run_tests(tc, flavour, program, only)
-        if not only:
+        if found:
             found += unproven(flavour, found)
         yield flavour.suite, found
     yield "tools, examples", examples(tc, only)
@@ -181,7 +181,10 @@ def document(tc: Toolchain, out: Path) -> None:
 
 
 def run_tests(tc: Toolchain, flavour: Flavour, program: Path, only: str) -> list[Result]:
-    """Runs one test program, or those of its tests that ``only`` matches."""
+    """Runs one test program, or those of its tests that ``only`` matches.
+
+    The proofs of a flavour run whenever one of its tests does.
+    """
     env = {**tc.env(), **flavour.env, "RUSTC_BOOTSTRAP": "1"}
     chosen: list[str] = []
     if only:
@@ -197,6 +200,8 @@ def run_tests(tc: Toolchain, flavour: Flavour, program: Path, only: str) -> list
         chosen = [name for name in names if matches(name, only)]
         if not chosen:
             return []
+        proofs = [name for name in names if name.startswith(flavour.proof)]
+        chosen = list(dict.fromkeys([*chosen, *proofs]))
     with subprocess.Popen(
         [program, *LIBTEST, *(["--exact", *chosen] if chosen else [])],
         cwd=paths.ROOT / "tests/core",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cargo, pytools
+from lab import cargo, paths, pytools
 from lab.cargo import Flavour, read_libtest
 from lab.ktap import Result, Status
 from lab.toolchain import Toolchain
@@ -144,3 +144,103 @@ def test_the_labs_own_tests_are_chosen_by_name() -> None:
 
 def test_a_test_is_called_as_in_a_summary_whatever_its_parameters_are() -> None:
     assert pytools._name("tests/lab/test_a.py::test_b[c/d.py::e]") == "test_a::test_b[c/d.py::e]"
+
+
+# Sanitizers: one that is not active is noticed.
+
+TOOLS = Toolchain(
+    tools={"sanitizers": Path("/usr/lib/llvm/lib/libclang_rt.asan.a")}, llvm_bin=Path("/llvm/bin")
+)
+SANITIZERS = [f for f in cargo.flavours(TOOLS) if "Sanitizer" in f.suite]
+
+
+@pytest.mark.parametrize("flavour", SANITIZERS, ids=lambda flavour: flavour.name)
+def test_a_sanitizers_flavour_turns_it_on_and_has_a_proof_of_it(flavour: Flavour) -> None:
+    [proof] = flavour.proof
+    sanitizer = proof.removeprefix("sanitizers::").removesuffix("::")
+    assert f"-Zsanitizer={sanitizer}" in flavour.env["RUSTFLAGS"].split()
+    # What cargo runs on the host while it builds must not be built so.
+    assert "--target" in flavour.arguments
+    source = (paths.ROOT / "tests/core/src/sanitizers.rs").read_text()
+    assert f'#[cfg(sanitizer = "{sanitizer}")]\nmod {sanitizer} {{' in source
+
+
+def test_there_is_a_flavour_for_each_sanitizer() -> None:
+    assert [flavour.suite for flavour in SANITIZERS] == [
+        "core, AddressSanitizer",
+        "core, ThreadSanitizer",
+    ]
+
+
+def test_the_models_are_what_the_model_checker_runs() -> None:
+    [models] = [flavour for flavour in cargo.flavours(TOOLS) if flavour.suite == "core, models"]
+    assert models.env["RUSTFLAGS"] == "--cfg loom"
+
+
+@pytest.mark.parametrize("only", ["", "push"])
+def test_a_flavour_without_its_proof_fails(monkeypatch: pytest.MonkeyPatch, only: str) -> None:
+    passed = [Result("queue::push", Status.PASSED)]
+    monkeypatch.setattr(cargo, "build_tests", lambda *_: [Path("tests")])
+    monkeypatch.setattr(cargo, "run_tests", lambda *_: list(passed))
+    monkeypatch.setattr(cargo, "examples", lambda *_: [])
+    failed = {suite: failures(found) for suite, found in cargo.host_tests(TOOLS, only)}
+    assert {suite: list(wrong) for suite, wrong in failed.items() if wrong} == {
+        flavour.suite: [f"{flavour.proof[0]}*"] for flavour in SANITIZERS
+    }
+
+
+def test_a_flavour_of_which_nothing_was_meant_needs_no_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cargo, "build_tests", lambda *_: [Path("tests")])
+    monkeypatch.setattr(cargo, "run_tests", lambda *_: [])
+    monkeypatch.setattr(cargo, "examples", lambda *_: [])
+    assert not any(found for _, found in cargo.host_tests(TOOLS, "nothing"))
+
+
+# Stands for a test program: it lists its tests, or runs those that it is told of.
+PROGRAM = """#!/bin/sh
+if [ "$1" = --list ]; then
+    printf '%s: test\\n' queue::push queue::pop sanitizers::thread::race
+    exit
+fi
+while [ "$1" != --exact ]; do shift; done
+shift
+echo '{"type": "suite", "event": "started", "test_count": '$#'}'
+for name; do
+    echo '{"type": "test", "event": "started", "name": "'"$name"'"}'
+    echo '{"type": "test", "event": "ok", "name": "'"$name"'"}'
+done
+echo '{"type": "suite", "event": "ok"}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("only", "ran"),
+    [
+        ("push", ["queue::push", "sanitizers::thread::race"]),
+        ("race", ["sanitizers::thread::race"]),
+        ("none", []),
+    ],
+)
+def test_the_proofs_run_with_whatever_is_chosen(tmp_path: Path, only: str, ran: list[str]) -> None:
+    program = tmp_path / "tests"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    flavour = Flavour("core", "tsan", proof=("sanitizers::thread::",))
+    found = cargo.run_tests(Toolchain(tools={}), flavour, program, only)
+    assert [(result.name, result.status) for result in found] == [
+        (name, Status.PASSED) for name in ran
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TSAN_OPTIONS", "ASAN_OPTIONS", "LSAN_OPTIONS", "RUST_TEST_THREADS", "PROPTEST_CASES",
+     "LOOM_MAX_PREEMPTIONS", "PYTEST_ADDOPTS"],
+)  # fmt: skip
+def test_the_users_settings_do_not_silence_a_test(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "exitcode=0")
+    assert name not in Toolchain(tools={}).env()

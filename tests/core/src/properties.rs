@@ -2,7 +2,8 @@
 
 //! Arbitrary sequences of steps, from positions that are about to wrap.
 //!
-//! The sequences are the same in every run. `PROPTEST_RNG_SEED=N PROPTEST_CASES=N` try others.
+//! The sequences are the same in every run. `PROPTEST_RNG_SEED=N PROPTEST_CASES=N cargo test -p
+//! ring-core-tests` tries others; the lab does not pass these variables on.
 
 use crate::{
     model::{End, Model, Read, Step, Waiting, Write},
