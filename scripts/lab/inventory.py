@@ -212,6 +212,8 @@ SUITES = (
         lanes=("plain",),
         may_be_skipped="its module is for one series of kernels",
     ),
+    # What is looked for in the module depends on the lane.
+    Suite("compiled", _glob("src/ring/ordering.rs"), _nothing, _same, lanes=lane.NAMES),
     # `make selftest` has them as well.
     Suite("selftest", _glob("tests/lab/red/*.c"), _nothing, _same, lanes=lane.NAMES),
 )

@@ -19,6 +19,7 @@ from lab import (
     abi,
     cargo,
     compile_fail,
+    compiled,
     errnos,
     guide,
     inventory,
@@ -147,6 +148,8 @@ class TestRun:
             and (refused := compile_fail.tests(where, self._only))
         ):
             self.results.add(inventory.full_name("compile_fail", name), refused)
+        if not self._twin and (found := compiled.tests(where, self._only)):
+            self.results.add(inventory.full_name(compiled.SUITE, name), found)
         red_guests = selftest.cases(name, self._only) if reds else []
         if cases and where.config.get("CONFIG_KUNIT") != "y":
             reason = f"this kernel has no KUnit built in ({len(cases)} cases)"
@@ -166,8 +169,8 @@ class TestRun:
             self.results.add(inventory.full_name("new", name), made)
         if red_guests:
             say(f"{name}: {len(red_guests)} guests that have to come out red")
-            found = selftest.run(where, red_guests)
-            self.results.add(inventory.full_name("selftest", name), found)
+            came = selftest.run(where, red_guests)
+            self.results.add(inventory.full_name("selftest", name), came)
         return where
 
     def require(self, lanes: Sequence[str], *, on_host: bool, reds: bool) -> None:

@@ -11,6 +11,7 @@ from lab import (
     abi,
     cargo,
     compile_fail,
+    compiled,
     errnos,
     guide,
     inventory,
@@ -37,6 +38,8 @@ from lab.toolchain import Toolchain
 from lab.verdict import Verdict
 
 SUITES = {suite.name: suite for suite in inventory.SUITES}
+# Their tests are not in files of theirs: that there are some is all that is known.
+OF_CODE = {"abi", "compiled", "selftest"}
 HOST = [name for name, suite in SUITES.items() if not suite.lanes]
 
 
@@ -56,8 +59,7 @@ def test_each_file_with_tests_has_a_suite() -> None:
 def test_each_suite_has_tests() -> None:
     for name, each in SUITES.items():
         assert each.files(paths.ROOT), name
-        # The tests of these are not in files of theirs: that there are some is all that is known.
-        assert each.expected() or name in {"abi", "selftest"}, name
+        assert each.expected() or name in OF_CODE, name
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_a_suite_that_did_not_run_is_missing(name: str) -> None:
     assert missing(name, []) == "it did not run"
 
 
-@pytest.mark.parametrize("name", [name for name in SUITES if name not in {"abi", "selftest"}])
+@pytest.mark.parametrize("name", [name for name in SUITES if name not in OF_CODE])
 def test_each_test_has_to_have_a_result(name: str) -> None:
     shown = results(name)
     assert f"{SUITES[name].source(shown[-1].name)} has no result" in missing(name, shown[:-1])
@@ -253,6 +255,7 @@ def _all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kunit, "cases", lambda *_: CASES)
     monkeypatch.setattr(suite, "run", boot)
     monkeypatch.setattr(compile_fail, "tests", lambda *_: results("compile_fail"))
+    monkeypatch.setattr(compiled, "tests", lambda *_: results("compiled"))
     monkeypatch.setattr(guide, "run", lambda *_: good(results("guide")))
     monkeypatch.setattr(samples, "run", lambda *_: good(results("samples")))
     monkeypatch.setattr(new, "tests", lambda *_: results("new"))
@@ -277,6 +280,7 @@ ABSENT: dict[str, Plant] = {
     "guide (plain)": lambda patch: patch.setattr(guide, "run", lambda *_: None),
     "samples (plain)": lambda patch: patch.setattr(samples, "names", lambda *_: []),
     "compile_fail (plain)": lambda patch: patch.setattr(compile_fail, "tests", lambda *_: []),
+    "compiled (debug)": lambda patch: patch.setattr(compiled, "tests", lambda *_: []),
     "new (plain)": lambda patch: patch.setattr(new, "tests", lambda *_: []),
     "selftest (debug)": lambda patch: patch.setattr(selftest, "cases", lambda *_: []),
     "lab": lambda patch: patch.setattr(pytools, "tests", lambda *_: ("lab", [])),
