@@ -189,7 +189,7 @@ fn exec_closes_the_endpoint_with_o_cloexec() {
     assert_eq!(ring.available(), 0);
 }
 
-fn socket_pair() -> (OwnedFd, OwnedFd) {
+pub fn socket_pair() -> (OwnedFd, OwnedFd) {
     socketpair(
         AddressFamily::Unix,
         SockType::Stream,
@@ -199,7 +199,7 @@ fn socket_pair() -> (OwnedFd, OwnedFd) {
     .expect("socketpair")
 }
 
-fn send(socket: &OwnedFd, fd: &OwnedFd) {
+pub fn send(socket: &OwnedFd, fd: &OwnedFd) {
     let fds = [fd.as_raw_fd()];
     let rights = [ControlMessage::ScmRights(&fds)];
     let sent = sendmsg::<()>(

@@ -3,6 +3,7 @@
 //! Loading and unloading: parameters, refusals, and what is left behind, which is nothing.
 
 use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +11,23 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::stat::Mode;
 
+use crate::abi;
 use crate::cgroup::Cgroup;
+use crate::control::{self, STREAM};
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Lane, Test, by_lane, lane, note, test};
 use crate::klog::KernelLog;
 use crate::leaks;
+use crate::lifetime::{send, socket_pair};
+use crate::memory::PAGE;
 use crate::module::{self, NODE};
 use crate::random::Random;
 use crate::task::{Call, Process, Task};
+use crate::userfault::SlowPages;
 
 pub const TESTS: &[Test] = &[
     test!(load_makes_a_ring_of_256_kib).loads_modules(),
@@ -43,6 +51,11 @@ pub const TESTS: &[Test] = &[
     test!(load_and_unload_leak_nothing)
         .loads_modules()
         .seconds(180),
+    test!(unload_is_refused_while_any_file_of_the_module_is_open).loads_modules(),
+    test!(unload_is_refused_while_a_file_is_in_flight).loads_modules(),
+    test!(unload_is_refused_while_a_command_runs).loads_modules(),
+    test!(unload_does_not_wait_for_files_that_only_name_a_node).loads_modules(),
+    test!(unload_leaves_no_name_behind).loads_modules(),
 ];
 
 const MODES: [OFlag; 3] = [OFlag::O_RDONLY, OFlag::O_WRONLY, OFlag::O_RDWR];
@@ -348,5 +361,143 @@ fn load_and_unload_leak_nothing() {
         }
         // The aids of this kernel keep a record of what is long gone; the lab looks for leaks.
         Lane::Debug => {}
+    }
+}
+
+/// Opens a node, or whatever else is there.
+fn open_at(path: &str, flags: OFlag) -> OwnedFd {
+    open(path, flags, Mode::empty()).unwrap_or_else(|error| panic!("open {path}: {error}"))
+}
+
+/// Fails unless so many references hold the module, and the module therefore stays.
+fn assert_held(references: u32, by: &str) {
+    // First: with none of them the module would go, and the next call into it would be the last.
+    assert_eq!(module::references(), references, "{by}");
+    assert_eq!(module::unload(), Err(Errno::EWOULDBLOCK), "{by}");
+    assert!(Path::new(control::NODE).exists(), "nothing was taken down");
+}
+
+/// What only /dev/ring/control holds it by is the owner of the operations: a misc device has no
+/// module of its own.
+fn unload_is_refused_while_any_file_of_the_module_is_open() {
+    for (path, references) in [(control::NODE, 1), (NODE, 2)] {
+        for mode in MODES {
+            let file = open_at(path, mode);
+            assert_held(references, path);
+            // Another descriptor, and the first one closed.
+            let other = file.try_clone().expect("dup");
+            drop(file);
+            assert_held(references, path);
+            // It works on.
+            let mut info = abi::Info::default();
+            let command = if path == NODE { abi::INFO } else { abi::NEXT };
+            assert_eq!(abi::call(other.as_raw_fd(), command, &mut info), Ok(()));
+            drop(other);
+            assert_eq!(module::references(), 0, "{path}");
+        }
+    }
+}
+
+fn unload_is_refused_while_a_file_is_in_flight() {
+    for (path, references) in [(control::NODE, 1), (NODE, 2)] {
+        let (here, there) = socket_pair();
+        send(&here, &open_at(path, OFlag::O_RDWR));
+        assert_held(references, path);
+        drop((here, there));
+        module::await_unused().expect("it was closed with the socket");
+    }
+}
+
+/// A command that waits for the memory of its argument, while its descriptor is closed.
+fn unload_is_refused_while_a_command_runs() {
+    for (path, references, command) in [
+        (control::NODE, 1, abi::NEXT),
+        (control::NODE, 1, abi::CREATE),
+        (NODE, 2, abi::INFO),
+    ] {
+        let file = open_at(path, OFlag::O_RDWR);
+        let number = file.as_raw_fd();
+        let slow = SlowPages::map(1);
+        let argument = slow.pages.span(0, 8);
+        let task = Task::spawn(move || abi::call_at(number, command, argument));
+        assert_eq!(slow.await_fault(), 0);
+        drop(file);
+        assert_held(references, path);
+        // No structure has a size of 0.
+        slow.provide(0, &[0; PAGE]);
+        assert_eq!(task.finish(), Err(Errno::EINVAL));
+        assert_eq!(module::references(), 0, "{path}");
+    }
+}
+
+/// Of these none has opened anything: the module may go, and what they name is gone then.
+fn unload_does_not_wait_for_files_that_only_name_a_node() {
+    let paths = [control::NODE, NODE].map(|path| open_at(path, OFlag::O_PATH));
+    let nodes = [control::NODE, NODE].map(|path| File::open(path).expect("open"));
+    let set = Epoll::new(EpollCreateFlags::empty()).expect("epoll_create1");
+    let level = EpollEvent::new(EpollFlags::EPOLLIN, 0);
+    set.add(nodes[1].as_fd(), level).expect("add");
+    let shown = nodes.each_ref().map(|node| {
+        File::open(format!("/proc/self/fdinfo/{}", node.as_raw_fd())).expect("open fdinfo")
+    });
+    assert_eq!(module::references(), 3);
+    drop(nodes);
+    assert_eq!(module::references(), 0);
+    module::unload().expect("unload");
+    for path in &paths {
+        let again = open(
+            format!("/proc/self/fd/{}", path.as_raw_fd()).as_str(),
+            OFlag::O_RDWR,
+            Mode::empty(),
+        );
+        let gone = matches!(again, Err(Errno::ENXIO | Errno::ENODEV));
+        assert!(gone, "{again:?}");
+    }
+    for mut file in shown {
+        // The descriptor that it was about is closed.
+        let read = std::io::Read::read_to_string(&mut file, &mut String::new());
+        assert!(read.is_err());
+    }
+    drop(set);
+    module::load("").expect("load");
+}
+
+/// Every place in which a name of the module's could stay. The device numbers are in
+/// /proc/devices, which nothing else looks at.
+fn unload_leaves_no_name_behind() {
+    let mentions = |file: &str| {
+        let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        text.lines()
+            .filter(|line| line.split_whitespace().any(|word| word.starts_with("ring")))
+            .count()
+    };
+    let lists = ["/proc/devices", "/proc/misc", "/proc/modules"];
+    assert_eq!(lists.map(mentions), [1, 1, 1]);
+    let paths = [
+        "/dev/ring",
+        "/sys/class/ring",
+        "/sys/class/misc/ring-control",
+        "/sys/devices/virtual/ring",
+        "/sys/kernel/debug/ringdev",
+        "/sys/kernel/tracing/events/ringdev",
+        "/sys/module/ringdev",
+    ];
+    let there = || paths.map(|path| Path::new(path).exists());
+    let before = there();
+    // Where there is neither debugfs nor tracing there are two fewer.
+    assert!(
+        before.into_iter().filter(|there| *there).count() >= 5,
+        "{before:?}"
+    );
+    for _ in 0..3 {
+        control::control()
+            .create(STREAM.request("goes", 1 << 16))
+            .expect("create");
+        module::unload().expect("unload");
+        assert_eq!(lists.map(mentions), [0, 0, 0]);
+        assert_eq!(there(), [false; 7]);
+        module::load("").expect("load");
+        assert_eq!(lists.map(mentions), [1, 1, 1]);
+        assert_eq!(there(), before);
     }
 }
