@@ -4,8 +4,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::harness::note;
 
 const MOUNT: &str = "/tmp/cgroups";
 
@@ -17,7 +22,12 @@ impl Cgroup {
     pub fn limited_to(max: &str) -> Self {
         fs::create_dir_all(MOUNT).expect("make a mount point");
         let flags = MsFlags::empty();
-        mount(None::<&str>, MOUNT, Some("cgroup2"), flags, None::<&str>).expect("mount cgroup2");
+        match mount(None::<&str>, MOUNT, Some("cgroup2"), flags, None::<&str>) {
+            Ok(()) => {}
+            // By a test that has failed.
+            Err(Errno::EBUSY) => {}
+            Err(error) => panic!("mount cgroup2: {error}"),
+        }
         let control = format!("{MOUNT}/cgroup.subtree_control");
         fs::write(control, "+memory").expect("enable memory control");
         let path = PathBuf::from(MOUNT).join(format!("limited-{}", nix::unistd::getpid()));
@@ -35,6 +45,33 @@ impl Cgroup {
     pub fn memory(&self) -> u64 {
         let text = fs::read_to_string(self.0.join("memory.current")).expect("read the usage");
         text.trim().parse().expect("a number")
+    }
+
+    /// The same when nothing is kept for later: what the processors have been charged in advance is
+    /// given back, and so is all that the kernel can do without.
+    pub fn memory_at_rest(&self) -> u64 {
+        // To come down to a limit the kernel first does that.
+        for limit in ["0", "max"] {
+            fs::write(self.0.join("memory.high"), limit).expect("limit its memory softly");
+        }
+        self.memory()
+    }
+
+    /// Waits until no more than this is charged when nothing is kept for later, and returns what
+    /// is. That it comes to that is what the test's deadline is for; it says now and then how far
+    /// it is.
+    pub fn await_memory_at_rest(&self, most: u64) -> u64 {
+        loop {
+            // Another processor's share is given back by a thread of its own.
+            for _ in 0..200 {
+                let memory = self.memory_at_rest();
+                if memory <= most {
+                    return memory;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            note!("{} bytes are still charged, {most} may be", self.memory());
+        }
     }
 
     /// How often the kernel had to kill a process of the group.

@@ -18,6 +18,17 @@ pub fn slabs() -> u64 {
     kib_of(&["SUnreclaim"])
 }
 
+/// Memory that the kernel could find for something, in KiB.
+pub fn available_memory() -> u64 {
+    kib_of(&["MemAvailable"])
+}
+
+/// How many areas of the kernel's address space are mapped by `vmap()`.
+pub fn mapped_areas() -> usize {
+    let areas = fs::read_to_string("/proc/vmallocinfo").expect("read /proc/vmallocinfo");
+    areas.lines().filter(|line| line.contains(" vmap")).count()
+}
+
 fn kib_of(names: &[&str]) -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").expect("read /proc/meminfo");
     let value = |name: &str| {

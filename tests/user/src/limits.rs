@@ -5,6 +5,7 @@
 use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Barrier};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -14,8 +15,9 @@ use crate::cgroup::Cgroup;
 use crate::control::{Kind, NODE, RECORD, Ring, STREAM, control, name_of};
 use crate::harness::{Lane, Test, by_lane, lane, note, test};
 use crate::leaks;
+use crate::memory::PAGE;
 use crate::random::Random;
-use crate::task::Process;
+use crate::task::{Process, Task};
 
 pub const TESTS: &[Test] = &[
     test!(max_rings_is_the_most_there_may_be).params("default_ring=0 max_rings=3"),
@@ -51,6 +53,20 @@ pub const TESTS: &[Test] = &[
     test!(rings_that_come_and_go_leave_nothing)
         .no_ring()
         .seconds(120),
+    test!(memory_of_a_ring_is_given_back_to_the_page).no_ring(),
+    test!(refusal_for_the_name_comes_before_that_for_the_quota_and_for_memory)
+        .params("default_ring=0 max_user_bytes=1048576")
+        .alone(),
+    test!(quota_is_given_back_by_what_finds_no_memory)
+        .params("default_ring=0 max_user_bytes=67108864")
+        .alone(),
+    test!(quota_keeps_nobody_from_shrinking_a_ring)
+        .params("default_ring=0 max_user_bytes=1048576")
+        .alone(),
+    test!(quota_is_exact_when_threads_race_for_it)
+        .params("default_ring=0 max_user_bytes=1048576")
+        .alone(),
+    test!(max_rings_is_exact_when_threads_race_for_it).params("default_ring=0 max_rings=3"),
 ];
 
 // errno: CREATE ENOSPC
@@ -514,5 +530,221 @@ fn rings_that_come_and_go_leave_nothing() {
         Lane::Plain | Lane::Slow => assert!(after < before + rounds * 2),
         // The aids of this kernel keep a record of what is long gone; the lab looks for leaks.
         Lane::Debug => {}
+    }
+}
+
+/// What makes memory and lets it go again, one way each. A name, and a round of it.
+type Way = (&'static str, fn(Kind));
+
+/// Pages of the rings that come and go here.
+const PAGES: u64 = 16;
+
+const WAYS: [Way; 8] = [
+    ("create and destroy", |kind| {
+        Ring::named("goes", kind, PAGES * PAGE as u64).destroy();
+    }),
+    ("destroy and then close", |kind| {
+        let ring = Ring::named("goes", kind, PAGES * PAGE as u64);
+        let ends = [OFlag::O_RDONLY, OFlag::O_WRONLY].map(|flags| ring.open(flags));
+        assert_eq!(nix::unistd::write(&ends[1], &[0; 1000]), Ok(1000));
+        ring.destroy();
+    }),
+    ("grow and shrink", |kind| {
+        let ring = Ring::named("goes", kind, PAGES * PAGE as u64);
+        for pages in [2 * PAGES, 1, 2] {
+            assert_eq!(ring.resize(pages * PAGE as u64), Ok(()));
+        }
+        ring.destroy();
+    }),
+    ("a resize to less than there is", |kind| {
+        let ring = Ring::named("goes", kind, PAGES * PAGE as u64);
+        let ends = [OFlag::O_RDONLY, OFlag::O_WRONLY].map(|flags| ring.open(flags));
+        for _ in 0..3 {
+            let longest = vec![0; PAGE];
+            assert_eq!(nix::unistd::write(&ends[1], &longest), Ok(PAGE));
+        }
+        assert_eq!(ring.resize(2 * PAGE as u64), Err(Errno::EBUSY));
+        ring.destroy();
+    }),
+    ("a name that is there", |kind| {
+        let ring = Ring::named("goes", kind, PAGE as u64);
+        let again = kind.request("goes", PAGES * PAGE as u64);
+        assert_eq!(control().create(again), Err(Errno::EEXIST));
+        ring.destroy();
+    }),
+    ("a create without memory", |kind| {
+        let request = kind.request("goes", 4 * LIMIT);
+        assert_eq!(control().create(request), Err(Errno::ENOMEM));
+    }),
+    ("a resize without memory", |kind| {
+        let ring = Ring::named("goes", kind, PAGE as u64);
+        assert_eq!(ring.resize(4 * LIMIT), Err(Errno::ENOMEM));
+        ring.destroy();
+    }),
+    (
+        "a reader that is evicted from a ring that shrinks",
+        |kind| {
+            let kind = kind.broadcast();
+            let ring = Ring::named("goes", kind, PAGES * PAGE as u64);
+            let readers = [(); 2].map(|()| ring.open(OFlag::O_RDONLY));
+            ring.evict(ring.cursors()[0].id).expect("evict");
+            assert_eq!(ring.resize(PAGE as u64), Ok(()));
+            drop(readers);
+            ring.destroy();
+        },
+    ),
+];
+
+const LIMIT: u64 = 8 << 20;
+
+/// The pages of rings are in no slab, so that neither kmemleak nor a count of slabs sees them. They
+/// are charged to a cgroup, which knows their number.
+fn memory_of_a_ring_is_given_back_to_the_page() {
+    let rounds = by_lane(120, 60);
+    let kinds: Vec<_> = Kind::all().collect();
+    let group = Cgroup::limited_to(&LIMIT.to_string());
+    let in_group = |way: fn(Kind), rounds: u64| {
+        Process::fork(|| {
+            group.join();
+            for round in 0..rounds {
+                way(kinds[round as usize % kinds.len()]);
+            }
+        })
+        .finish();
+    };
+    for (name, way) in WAYS {
+        // Once, for what is there to stay.
+        in_group(way, 1);
+        let areas = leaks::mapped_areas();
+        let before = group.memory_at_rest();
+        in_group(way, rounds);
+        // A page a round would be four times as much.
+        let after = group.await_memory_at_rest(before + rounds * PAGE as u64 / 4);
+        note!("{name}: {before} bytes before, {after} after {rounds} rounds");
+        assert_eq!(leaks::mapped_areas(), areas, "{name}");
+    }
+    assert_eq!(group.kills(), 0);
+    group.remove();
+}
+
+/// Nothing is looked for that could not be had, and who asks is told what helps most.
+fn refusal_for_the_name_comes_before_that_for_the_quota_and_for_memory() {
+    let group = Cgroup::limited_to("8M");
+    Process::fork(|| {
+        group.join();
+        as_user(USER, || {
+            assert_eq!(create("much", 64 << 20), Err(Errno::EDQUOT));
+            assert_eq!(create("mine", 1 << 20), Ok(()));
+            assert_eq!(create("mine", 64 << 20), Err(Errno::EEXIST));
+            assert_eq!(create("more", 1 << 16), Err(Errno::EDQUOT));
+            assert_eq!(control().resize("mine", 64 << 20), Err(Errno::EDQUOT));
+            assert_eq!(control().resize("other", 64 << 20), Err(Errno::ENOENT));
+            // Before any of that, what cannot be at all.
+            assert_eq!(create("mine", 3 << 20), Err(Errno::EINVAL));
+            assert_eq!(control().resize("other", 3 << 20), Err(Errno::EINVAL));
+        });
+    })
+    .finish();
+    control().destroy("mine").expect("destroy");
+    group.remove();
+}
+
+fn quota_is_given_back_by_what_finds_no_memory() {
+    let group = Cgroup::limited_to("8M");
+    Process::fork(|| {
+        group.join();
+        as_user(USER, || {
+            assert_eq!(create("mine", 1 << 20), Ok(()));
+            // Ten of them would be more than the quota.
+            for _ in 0..10 {
+                assert_eq!(create("more", 16 << 20), Err(Errno::ENOMEM));
+                assert_eq!(control().resize("mine", 16 << 20), Err(Errno::ENOMEM));
+            }
+            assert_eq!(create("more", 1 << 20), Ok(()));
+        });
+    })
+    .finish();
+    for name in ["mine", "more"] {
+        control().destroy(name).expect("destroy");
+    }
+    group.remove();
+}
+
+/// Of a ring that root has made, which may have more than anybody's quota: whoever changes it, it
+/// is the rights of that one that count.
+fn quota_keeps_nobody_from_shrinking_a_ring() {
+    create("large", 4 << 20).expect("create");
+    as_user(USER, || {
+        assert_eq!(control().resize("large", 2 << 20), Ok(()));
+        assert_eq!(control().resize("large", 2 << 20), Ok(()));
+        assert_eq!(control().resize("large", 4 << 20), Err(Errno::EDQUOT));
+        assert_eq!(control().rings()[0].capacity, 2 << 20);
+        // Nor is it at this user's cost.
+        assert_eq!(create("mine", 1 << 20), Ok(()));
+    });
+    assert_eq!(control().resize("large", 4 << 20), Ok(()));
+}
+
+/// Runs `body` in so many threads, which begin at the same time, and returns what they answer.
+pub fn at_once<T: Send + 'static>(
+    threads: usize,
+    body: impl Fn(usize) -> T + Clone + Send + 'static,
+) -> Vec<T> {
+    let barrier = Arc::new(Barrier::new(threads));
+    let tasks: Vec<_> = (0..threads)
+        .map(|number| {
+            let (body, barrier) = (body.clone(), Arc::clone(&barrier));
+            Task::spawn(move || {
+                barrier.wait();
+                body(number)
+            })
+        })
+        .collect();
+    tasks.into_iter().map(Task::finish).collect()
+}
+
+fn quota_is_exact_when_threads_race_for_it() {
+    as_user(USER, || {
+        for round in 0..by_lane(50, 10) {
+            let made = at_once(4, |number| create(&format!("raced-{number}"), 1 << 19));
+            let refused = made.iter().filter(|made| **made == Err(Errno::EDQUOT));
+            assert_eq!(refused.count(), 2, "round {round}: {made:?}");
+            for (number, made) in made.into_iter().enumerate() {
+                let destroyed = control().destroy(&format!("raced-{number}"));
+                assert_eq!(destroyed.is_ok(), made.is_ok());
+            }
+        }
+        // What two of them made of a ring is what it is charged with.
+        create("mine", 1 << 16).expect("create");
+        for round in 0..by_lane(50, 10) {
+            at_once(3, |number| {
+                assert_eq!(control().resize("mine", 1 << (17 + number)), Ok(()));
+            });
+            // Exactly that, piece by piece.
+            let rest = (1 << 20) - control().rings()[0].capacity;
+            let pieces: Vec<_> = (16..20).filter(|bit| rest & (1 << bit) != 0).collect();
+            for bit in &pieces {
+                assert_eq!(create(&format!("rest-{bit}"), 1 << bit), Ok(()), "{round}");
+            }
+            assert_eq!(create("more", 1 << 16), Err(Errno::EDQUOT), "round {round}");
+            for bit in pieces {
+                control().destroy(&format!("rest-{bit}")).expect("destroy");
+            }
+        }
+    });
+}
+
+fn max_rings_is_exact_when_threads_race_for_it() {
+    let _two = [(); 2].map(|()| Ring::new(STREAM, 1 << 16));
+    for round in 0..by_lane(50, 10) {
+        // Of some size, so that all of them look before one is there.
+        let made = at_once(3, |number| create(&format!("raced-{number}"), 1 << 19));
+        let refused = made.iter().filter(|made| **made == Err(Errno::ENOSPC));
+        assert_eq!(refused.count(), 2, "round {round}: {made:?}");
+        let last = made.iter().position(Result::is_ok).expect("the third");
+        assert_eq!(control().rings().len(), 3);
+        control()
+            .destroy(&format!("raced-{last}"))
+            .expect("destroy");
     }
 }
