@@ -82,6 +82,16 @@ impl Kind {
         })
     }
 
+    /// What a ring says that it is like.
+    pub fn of(info: &abi::Info) -> Self {
+        let is_it = |kind: &Self| {
+            let said = (info.framing, info.full, info.delivery, info.flags != 0);
+            let numbers = (kind.framing as u32, kind.full as u32, kind.delivery as u32);
+            said == (numbers.0, numbers.1, numbers.2, kind.hangup)
+        };
+        Self::all().find(is_it).expect("a kind that there is")
+    }
+
     pub const fn dropping(self) -> Self {
         let full = Full::Drop;
         Self { full, ..self }

@@ -2,6 +2,8 @@
 
 //! The structures of the ABI as programs of another age, or another width, hand them over.
 
+use std::os::fd::{AsRawFd, RawFd};
+
 use nix::errno::Errno;
 
 use crate::abi::{self, Structure};
@@ -23,14 +25,29 @@ pub const TESTS: &[Test] = &[
     test!(command_of_a_32_bit_program_is_the_same),
 ];
 
+/// When a command uses the memory of its argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It takes what it is asked.
+    Taken,
+    /// It gives an answer.
+    Given,
+}
+
 /// A command with a structure that it takes.
-struct Command {
+pub struct Command {
     number: abi::Command,
     argument: Vec<u8>,
     /// Whether it writes an answer into the structure.
     answers: bool,
     /// Whether it is one of an endpoint.
     of_endpoint: bool,
+}
+
+impl Command {
+    pub fn number(&self) -> abi::Command {
+        self.number
+    }
 }
 
 /// All commands, each with what makes it succeed on a ring called this, in this order.
@@ -89,8 +106,8 @@ fn commands(name: &str, cursor: u64) -> Vec<Command> {
 }
 
 /// A ring with a reader, and a control node, to command.
-struct Setting {
-    ring: Ring,
+pub struct Setting {
+    pub ring: Ring,
     reader: Endpoint,
     control: Control,
     /// Three pages, of which the last cannot be touched.
@@ -98,7 +115,7 @@ struct Setting {
 }
 
 impl Setting {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let ring = Ring::small(RECORD.broadcast());
         let pages = Pages::map(3);
         pages.protect(2, 1, nix::sys::mman::ProtFlags::PROT_NONE);
@@ -112,6 +129,30 @@ impl Setting {
 
     fn commands(&self) -> Vec<Command> {
         commands(self.ring.name(), self.reader.cursor().id)
+    }
+
+    /// The commands that use their argument then.
+    pub fn commands_in(&self, turn: Turn) -> Vec<Command> {
+        let mut commands = self.commands();
+        commands.retain(|command| turn == Turn::Taken || command.answers);
+        commands
+    }
+
+    /// The structure that a command takes, with its size.
+    pub fn argument(&self, command: &Command) -> Vec<u8> {
+        let mut bytes = command.argument.clone();
+        let size = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&size.to_ne_bytes());
+        bytes
+    }
+
+    /// The file that a command is for.
+    pub fn file_of(&self, command: &Command) -> RawFd {
+        if command.of_endpoint {
+            self.reader.as_raw_fd()
+        } else {
+            self.control.as_raw_fd()
+        }
     }
 
     fn call(&self, command: &Command, at: Span) -> nix::Result<i32> {

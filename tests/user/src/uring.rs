@@ -140,6 +140,19 @@ pub fn write(ring: Endpoint, span: Span) -> squeue::Entry {
         .build()
 }
 
+/// The same of a vector, which has to stay where it is.
+pub fn readv(ring: Endpoint, vector: &[libc::iovec]) -> squeue::Entry {
+    opcode::Readv::new(fd(ring), vector.as_ptr(), vector.len() as u32)
+        .offset(HERE)
+        .build()
+}
+
+pub fn writev(ring: Endpoint, vector: &[libc::iovec]) -> squeue::Entry {
+    opcode::Writev::new(fd(ring), vector.as_ptr(), vector.len() as u32)
+        .offset(HERE)
+        .build()
+}
+
 fn poll(ring: Endpoint, events: i16) -> opcode::PollAdd {
     opcode::PollAdd::new(fd(ring), events as u32)
 }

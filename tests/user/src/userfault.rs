@@ -10,17 +10,20 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{SpliceFFlags, splice};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, Signal};
-use nix::unistd::{pause, pipe};
+use nix::unistd::{Whence, close, lseek64, pause, pipe};
 
 use crate::abi::{self, Header};
-use crate::control::{Kind, RECORD, Ring, STREAM};
+use crate::control::{Kind, RECORD, Ring, STREAM, control};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, note, test};
 use crate::memory::{PAGE, Pages, Span};
 use crate::stream::{assert_pattern, pattern};
+use crate::structs::{Setting, Turn};
 use crate::task::{Call, Process, Task, on_signal};
+use crate::uring::{self, Uring};
 
 pub const TESTS: &[Test] = &[
     test!(stalled_writer_stalls_nobody_else),
@@ -38,6 +41,10 @@ pub const TESTS: &[Test] = &[
     test!(stalled_writer_passes_its_wake_up_on).small(),
     test!(sigkill_ends_a_stalled_write),
     test!(sigkill_ends_a_stalled_read),
+    test!(stalled_in_a_write_of_any_way_one_stalls_nobody_else).seconds(40),
+    test!(stalled_in_a_read_of_any_way_one_stalls_nobody_else).seconds(40),
+    test!(stalled_in_a_command_one_stalls_nobody_else).seconds(40),
+    test!(stalled_in_fdinfo_one_stalls_nobody_else),
 ];
 
 /// Pages that stay missing until the test provides them. Whoever touches one waits.
@@ -70,16 +77,37 @@ struct Copy {
     copy: i64,
 }
 
+#[repr(C)]
+struct WriteProtect {
+    start: u64,
+    len: u64,
+    mode: u64,
+}
+
 const UFFD_API: u64 = 0xaa;
 const UFFDIO_REGISTER_MODE_MISSING: u64 = 1;
+const UFFDIO_REGISTER_MODE_WP: u64 = 2;
+const UFFDIO_COPY_MODE_WP: u64 = 2;
+const UFFD_FEATURE_PAGEFAULT_FLAG_WP: u64 = 1;
 const UFFD_EVENT_PAGEFAULT: u8 = 0x12;
 
 nix::ioctl_readwrite!(uffdio_api, 0xaa, 0x3f, Api);
 nix::ioctl_readwrite!(uffdio_register, 0xaa, 0x00, Register);
 nix::ioctl_readwrite!(uffdio_copy, 0xaa, 0x03, Copy);
+nix::ioctl_readwrite!(uffdio_writeprotect, 0xaa, 0x06, WriteProtect);
 
 impl SlowPages {
     pub fn map(count: usize) -> Self {
+        Self::register(count, 0, UFFDIO_REGISTER_MODE_MISSING)
+    }
+
+    /// The same, of which whoever writes to one may have to wait once more.
+    pub fn map_to_be_written(count: usize) -> Self {
+        let mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP;
+        Self::register(count, UFFD_FEATURE_PAGEFAULT_FLAG_WP, mode)
+    }
+
+    fn register(count: usize, features: u64, mode: u64) -> Self {
         let pages = Pages::map(count);
         // Without O_NONBLOCK it cannot be polled.
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -90,7 +118,7 @@ impl SlowPages {
         let faults = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         let mut api = Api {
             api: UFFD_API,
-            features: 0,
+            features,
             ioctls: 0,
         };
         // SAFETY: the structure is the one that this ioctl takes.
@@ -98,7 +126,7 @@ impl SlowPages {
         let mut register = Register {
             start: pages.span(0, 0).address(),
             len: (count * PAGE) as u64,
-            mode: UFFDIO_REGISTER_MODE_MISSING,
+            mode,
             ioctls: 0,
         };
         // SAFETY: the structure is the one that this ioctl takes; the range is ours.
@@ -138,6 +166,27 @@ impl SlowPages {
 
     /// Provides a missing page and wakes who waits for it.
     pub fn provide(&self, page: usize, bytes: &[u8]) {
+        self.copy(page, bytes, 0);
+    }
+
+    /// The same, and whoever writes to it waits until that is allowed.
+    pub fn provide_to_read(&self, page: usize, bytes: &[u8]) {
+        self.copy(page, bytes, UFFDIO_COPY_MODE_WP);
+    }
+
+    /// Allows to write to a page, and wakes who waits for that.
+    pub fn allow_to_write(&self, page: usize) {
+        let mut protect = WriteProtect {
+            start: self.pages.span(page * PAGE, 0).address(),
+            len: PAGE as u64,
+            mode: 0,
+        };
+        // SAFETY: the structure is the one that this ioctl takes; the page is ours.
+        unsafe { uffdio_writeprotect(self.faults.as_raw_fd(), &mut protect) }
+            .expect("UFFDIO_WRITEPROTECT");
+    }
+
+    fn copy(&self, page: usize, bytes: &[u8], mode: u64) {
         assert_eq!(bytes.len(), PAGE);
         let source = Pages::map(1);
         source.put(0, bytes);
@@ -145,7 +194,7 @@ impl SlowPages {
             dst: self.pages.span(page * PAGE, 0).address(),
             src: source.span(0, 0).address(),
             len: PAGE as u64,
-            mode: 0,
+            mode,
             copy: 0,
         };
         // SAFETY: the structure is the one that this ioctl takes; both pages are ours.
@@ -587,4 +636,228 @@ fn sigkill_ends_a_stalled_read() {
         let _ = ring.read_to(span);
     });
     others_go_on(b"stays");
+}
+
+/// Uses a ring in every way there is, while somebody is stalled in it. What there is to read is
+/// read, but for who is stalled.
+pub fn everybody_else_goes_on(ring: &Ring) {
+    let control = control();
+    let (other, writer) = (ring.both(), ring.writer());
+    let kind = Kind::of(&other.info());
+    assert_eq!(other.write(b"others"), Ok(6));
+    let both = PollFlags::POLLIN | PollFlags::POLLOUT;
+    assert_eq!(other.ready(both), both);
+    assert!(other.available() > 0);
+    other.drain();
+    let sleeper = Task::asleep_in(Call::READ, move || other.take(10));
+    writer.put(b"wake");
+    assert_eq!(sleeper.finish(), Ok(b"wake".to_vec()));
+    // Who asks, and who sets.
+    assert_eq!(other.cursor().unread, 0);
+    other
+        .set_watermark(0, std::time::Duration::ZERO)
+        .expect("set");
+    let fdinfo = format!("/proc/self/fdinfo/{}", other.as_raw_fd());
+    assert!(std::fs::read_to_string(fdinfo).is_ok_and(|text| text.contains("ring-id")));
+    // Who changes the ring, or other rings.
+    let info = ring.info();
+    assert_eq!(ring.resize(2 * info.capacity), Ok(()));
+    assert_eq!(ring.resize(info.capacity), Ok(()));
+    ring.clear();
+    control
+        .create(kind.request("beside", info.capacity))
+        .expect("create");
+    control.destroy("beside").expect("destroy");
+    if kind.is_broadcast() {
+        lseek64(other, 0, Whence::SeekSet).expect("lseek");
+        ring.evict(other.cursor().id).expect("evict");
+    }
+    for end in [other, writer] {
+        close(end.as_raw_fd()).expect("close");
+    }
+}
+
+/// A way to write to a ring, or to read from it, by a name.
+type Way = (&'static str, fn(Endpoint, Span) -> nix::Result<usize>);
+
+/// A span in two pieces, of which the second is that which is slow to come.
+fn vector(span: Span) -> [libc::iovec; 2] {
+    let first = Pages::map(1).span(0, 3);
+    [first, span].map(Span::iovec)
+}
+
+fn run(entry: io_uring::squeue::Entry) -> nix::Result<usize> {
+    Uring::new().run(entry).map(|count| count as usize)
+}
+
+fn in_a_worker(entry: io_uring::squeue::Entry) -> io_uring::squeue::Entry {
+    entry.flags(io_uring::squeue::Flags::ASYNC)
+}
+
+/// preadv2(2) or pwritev2(2), as libc has it.
+type Vectored = unsafe extern "C" fn(i32, *const libc::iovec, i32, i64, i32) -> isize;
+
+fn vectored(call: Vectored, ring: Endpoint, span: Span) -> nix::Result<usize> {
+    let vector = vector(span);
+    // SAFETY: the vector is as long as said, and of spans, in which no Rust object is.
+    let count = unsafe { call(ring.as_raw_fd(), vector.as_ptr(), 2, -1, 0) };
+    Errno::result(count).map(|count| count as usize)
+}
+
+/// Fixed buffers of io_uring, and what splice(2) moves, are pages that are there: for these it is
+/// vmsplice(2), or a read from the pipe, that is stalled, and the ring is none of their business.
+const WRITES: [Way; 7] = [
+    ("write", Endpoint::write_from),
+    ("writev", |ring, span| {
+        let first = Pages::map(1).span(0, 3);
+        ring.writev_from(&[first, span])
+    }),
+    ("pwritev2", |ring, span| {
+        vectored(libc::pwritev64v2, ring, span)
+    }),
+    ("io_uring, write", |ring, span| {
+        run(uring::write(ring, span))
+    }),
+    ("io_uring, writev", |ring, span| {
+        run(uring::writev(ring, &vector(span)))
+    }),
+    ("io_uring, write by a worker", |ring, span| {
+        run(in_a_worker(uring::write(ring, span)))
+    }),
+    ("vmsplice and splice", |ring, span| {
+        let (from, to) = pipe().expect("pipe");
+        let iovec = span.iovec();
+        // SAFETY: a vector of one span, in which no Rust object is.
+        let count = unsafe { libc::vmsplice(to.as_raw_fd(), &iovec, 1, 0) };
+        let count = Errno::result(count)? as usize;
+        splice(from, None, ring, None, count, SpliceFFlags::empty())
+    }),
+];
+
+const READS: [Way; 7] = [
+    ("read", Endpoint::read_to),
+    ("readv", |ring, span| {
+        let first = Pages::map(1).span(0, 3);
+        ring.readv_to(&[first, span])
+    }),
+    ("preadv2", |ring, span| {
+        vectored(libc::preadv64v2, ring, span)
+    }),
+    ("io_uring, read", |ring, span| run(uring::read(ring, span))),
+    ("io_uring, readv", |ring, span| {
+        run(uring::readv(ring, &vector(span)))
+    }),
+    ("io_uring, read by a worker", |ring, span| {
+        run(in_a_worker(uring::read(ring, span)))
+    }),
+    ("splice and read", |ring, span| {
+        let (from, to) = pipe().expect("pipe");
+        splice(ring, None, to, None, span.len, SpliceFFlags::empty())?;
+        // SAFETY: a span holds no Rust object, so the kernel may write to what it can reach.
+        let count = unsafe { libc::read(from.as_raw_fd(), span.ptr(), span.len) };
+        Errno::result(count).map(|count| count as usize)
+    }),
+];
+
+/// What is written and read where somebody is stalled.
+const MESSAGE: usize = 100;
+
+fn kinds() -> impl Iterator<Item = Kind> {
+    // With hangup or without, an end is all that differs.
+    Kind::all().filter(|kind| !kind.hangup)
+}
+
+fn stalled_in_a_write_of_any_way_one_stalls_nobody_else() {
+    for kind in kinds() {
+        let ring = Ring::new(kind, 1 << 16);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        for (way, write) in WRITES {
+            let slow = SlowPages::map(1);
+            let span = slow.pages.span(0, MESSAGE);
+            let task = Task::spawn(move || write(writer, span));
+            assert_eq!(slow.await_fault(), 0, "{way}, {kind}");
+            everybody_else_goes_on(&ring);
+            assert_eq!(reader.drain(), b"", "{way}, {kind}");
+            slow.provide(0, &[b's'; PAGE]);
+            let written = task.finish().expect("write");
+            let bytes = reader.drain();
+            assert_eq!(bytes.len(), written, "{way}, {kind}");
+            assert!(bytes.ends_with(&[b's'; MESSAGE]), "{way}, {kind}");
+        }
+    }
+}
+
+fn stalled_in_a_read_of_any_way_one_stalls_nobody_else() {
+    for kind in kinds() {
+        let ring = Ring::new(kind, 1 << 16);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        for (way, read) in READS {
+            writer.put(&[b's'; MESSAGE]);
+            let slow = SlowPages::map(1);
+            let span = slow.pages.span(0, MESSAGE);
+            let task = Task::spawn(move || read(reader, span));
+            assert_eq!(slow.await_fault(), 0, "{way}, {kind}");
+            everybody_else_goes_on(&ring);
+            // What it came for is gone, unless it is out of the ring.
+            writer.put(&[b's'; MESSAGE]);
+            slow.provide(0, &[0; PAGE]);
+            let read = task.finish().expect("read");
+            assert!(read >= MESSAGE, "{way}, {kind}: {read}");
+            assert_eq!(slow.pages.get(0, MESSAGE - 3), [b's'; MESSAGE - 3]);
+            reader.drain();
+        }
+    }
+}
+
+/// The argument of a command is slow to come, and then slow to take the answer.
+fn stalled_in_a_command_one_stalls_nobody_else() {
+    for turn in [Turn::Taken, Turn::Given] {
+        let setting = Setting::new();
+        for command in setting.commands_in(turn) {
+            let slow = SlowPages::map_to_be_written(1);
+            let mut page = setting.argument(&command);
+            page.resize(PAGE, 0);
+            let span = slow.pages.span(0, PAGE);
+            let number = command.number();
+            let file = setting.file_of(&command);
+            let task = Task::spawn(move || abi::call_at(file, number, span));
+            assert_eq!(slow.await_fault(), 0, "{number:#x}");
+            if turn == Turn::Given {
+                slow.provide_to_read(0, &page);
+                assert_eq!(slow.await_fault(), 0, "{number:#x}");
+            }
+            everybody_else_goes_on(&setting.ring);
+            match turn {
+                Turn::Taken => slow.provide(0, &page),
+                Turn::Given => slow.allow_to_write(0),
+            }
+            assert_eq!(task.finish(), Ok(0), "{number:#x}");
+        }
+    }
+    // Of FIONREAD there is an answer and nothing else.
+    let ring = Ring::small(RECORD);
+    let reader = ring.reader();
+    let slow = SlowPages::map(1);
+    let span = slow.pages.span(0, 4);
+    let task = Task::spawn(move || abi::call_at(reader, libc::FIONREAD, span));
+    assert_eq!(slow.await_fault(), 0);
+    everybody_else_goes_on(&ring);
+    slow.provide(0, &[0; PAGE]);
+    assert_eq!(task.finish(), Ok(0));
+}
+
+fn stalled_in_fdinfo_one_stalls_nobody_else() {
+    for kind in kinds() {
+        let ring = Ring::new(kind, 1 << 16);
+        let reader = ring.reader();
+        let fdinfo = File::open(format!("/proc/self/fdinfo/{}", reader.as_raw_fd()));
+        let fdinfo = Endpoint::keep(fdinfo.expect("open").into());
+        let slow = SlowPages::map(1);
+        let span = slow.pages.span(0, PAGE);
+        let task = Task::spawn(move || fdinfo.read_to(span));
+        assert_eq!(slow.await_fault(), 0, "{kind}");
+        everybody_else_goes_on(&ring);
+        slow.provide(0, &[0; PAGE]);
+        assert!(task.finish().is_ok_and(|count| count > 0), "{kind}");
+    }
 }
