@@ -3,10 +3,14 @@
 //! Rings that are overwritten: the writer never waits, the oldest goes, and what is gone is
 //! counted to the byte.
 
+use std::fs;
+use std::os::fd::AsRawFd;
+
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::unistd::{Whence, lseek64};
+use nix::unistd::{Whence, close, lseek64};
 
 use crate::abi::{Header, stored};
 use crate::control::{Kind, RECORD, Ring, STREAM};
@@ -42,6 +46,8 @@ pub const TESTS: &[Test] = &[
     test!(pollpri_says_nothing_twice),
     test!(pollpri_tells_of_a_clear),
     test!(pollpri_is_never_said_where_nothing_was_lost),
+    test!(pollpri_is_never_said_whatever_happens_but_a_loss).seconds(40),
+    test!(pollpri_outlives_whoever_looks_on),
 ];
 
 const SMALL: usize = 4096;
@@ -534,5 +540,130 @@ fn pollpri_is_never_said_where_nothing_was_lost() {
         assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
         reader.drain();
         assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
+    }
+}
+
+/// Whatever may be read: what is said of a file by the kernel, of the ring by whoever asks.
+fn look_on(ring: &Ring, end: Endpoint) {
+    end.info();
+    end.available();
+    end.ready(PRI);
+    ring.info();
+    ring.cursors();
+    let fdinfo = format!("/proc/self/fdinfo/{}", end.as_raw_fd());
+    let text = fs::read_to_string(fdinfo).expect("read fdinfo");
+    assert!(text.contains("cursor-id"), "{text}");
+    // A kernel may be without.
+    let _ = fs::read_to_string(format!("/sys/kernel/debug/ringdev/{}", ring.name()));
+}
+
+/// Does at random what loses nothing. What is read and then overwritten is no loss, nor is what a
+/// reader leaves out by lseek(2), nor what was there before it came.
+fn pollpri_is_never_said_whatever_happens_but_a_loss() {
+    for kind in Kind::all() {
+        let mut capacity = 1 << 14;
+        let ring = Ring::new(kind, capacity);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        reader.set_nonblocking(true);
+        writer.set_nonblocking(true);
+        let mut random = Random::new(11);
+        for step in 0..by_lane(400, 80) {
+            let length = random.up_to(capacity / 4) as usize;
+            let takes = if kind.is_stream() {
+                length
+            } else {
+                stored(length)
+            };
+            let room = capacity - ring.info().unread;
+            match random.up_to(12) {
+                // It fits, exactly or not.
+                1..=4 if takes as u64 <= room => writer.put(&vec![0; length]),
+                1..=4 if kind.is_stream() => writer.put(&vec![0; room as usize]),
+                5 | 6 => {
+                    let read = reader.take(capacity as usize);
+                    assert!(matches!(read, Ok(_) | Err(Errno::EAGAIN)), "{read:?}");
+                }
+                7 => {
+                    let read = reader.read_to(Span::null(PAGE));
+                    assert!(matches!(
+                        read,
+                        Err(Errno::EFAULT | Errno::EAGAIN | Errno::EMSGSIZE)
+                    ));
+                    let short = reader.take(1);
+                    assert!(matches!(
+                        short,
+                        Ok(_) | Err(Errno::EAGAIN | Errno::EMSGSIZE)
+                    ));
+                    assert_eq!(reader.take(0), Ok(Vec::new()));
+                    let written = writer.write_from(Span::null(100));
+                    let refused = [Errno::EFAULT, Errno::EAGAIN, Errno::ENOBUFS];
+                    assert!(written.is_err_and(|error| refused.contains(&error)));
+                }
+                8 => look_on(&ring, reader),
+                9 => {
+                    let asked = 1 << (13 + random.up_to(3));
+                    match ring.resize(asked) {
+                        Ok(()) => capacity = asked,
+                        Err(error) => assert_eq!(error, Errno::EBUSY),
+                    }
+                }
+                10 if kind.is_broadcast() => {
+                    let to = [Whence::SeekSet, Whence::SeekEnd];
+                    let to = to[random.up_to(2) as usize - 1];
+                    lseek64(reader, 0, to).expect("lseek");
+                }
+                // One that comes late, and has missed nothing since.
+                11 => {
+                    let other = Endpoint::keep(ring.open(OFlag::O_RDONLY));
+                    assert_eq!(other.ready(PRI), PollFlags::empty(), "{kind}, step {step}");
+                    close(other.as_raw_fd()).expect("close");
+                }
+                // Of nothing.
+                12 if room == capacity => ring.clear(),
+                _ => {}
+            }
+            assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}, step {step}");
+        }
+        assert_eq!(writer.ready(PRI), PollFlags::empty());
+        // One byte or record that nobody has read, and is lost.
+        reader.drain();
+        writer.put(b"x");
+        ring.clear();
+        assert_eq!(reader.ready(PRI), PRI, "{kind}");
+        let cursor = reader.cursor();
+        assert_eq!(cursor.records_lost + cursor.bytes_lost, 1, "{kind}");
+        assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
+    }
+}
+
+/// To be told of a loss is to ask for it at the endpoint, or to read it in a header.
+fn pollpri_outlives_whoever_looks_on() {
+    for kind in Kind::all() {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let mut lost = 0;
+        for _ in 0..2 {
+            writer.put(b"gone");
+            lost += if kind.is_stream() { 4 } else { 1 };
+            ring.clear();
+            for _ in 0..2 {
+                look_on(&ring, reader);
+                assert_eq!(reader.ready(PRI), PRI, "{kind}");
+            }
+            // Another process looks on.
+            Process::fork(|| {
+                let parent = nix::unistd::getppid();
+                let fdinfo = format!("/proc/{parent}/fdinfo/{}", reader.as_raw_fd());
+                let text = fs::read_to_string(fdinfo).expect("read fdinfo");
+                assert!(text.contains(&format!("-lost:\t{lost}\n")), "{text}");
+            })
+            .finish();
+            assert_eq!(reader.ready(PRI), PRI, "{kind}");
+            reader.cursor();
+            assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
+            // What was told stays told, whoever looks.
+            look_on(&ring, reader);
+            assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
+        }
     }
 }
