@@ -17,7 +17,7 @@ use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SaFlags, Signal};
 
-use crate::abi::stored;
+use crate::abi::{Header, stored};
 use crate::control::{Kind, Ring};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note};
@@ -35,7 +35,7 @@ macro_rules! rules {
     };
 }
 
-const RULES: [Rule; 24] = rules! {
+const RULES: [Rule; 25] = rules! {
     info_says_what_was_asked_for: every,
     accounts_add_up_with_a_stopped_reader: every,
     accounts_add_up_with_a_slow_reader: every,
@@ -60,10 +60,15 @@ const RULES: [Rule; 24] = rules! {
     sigkill_of_a_blocked_writer_adds_nothing: Kind::blocks,
     end_of_file_comes_with_hangup_only: every,
     broken_pipe_comes_with_hangup_only: every,
+    what_fits_exactly_goes_in: never_overwritten,
 };
 
 fn every(_: Kind) -> bool {
     true
+}
+
+fn never_overwritten(kind: Kind) -> bool {
+    !kind.overwrites()
 }
 
 /// Each rule for each kind that it is about.
@@ -792,4 +797,67 @@ fn broken_pipe_comes_with_hangup_only(kind: Kind) {
     check(true);
     let words = WORDS_MAX as usize * WORD;
     assert!(last.take(words).is_ok());
+}
+
+/// A ring that is full to the last byte, of which some is read and as much is written: in other
+/// pieces, so that they begin at any offset. Now and then it is a write that would wait.
+fn what_fits_exactly_goes_in(kind: Kind) {
+    let capacity = 2 * PAGE;
+    let ring = Ring::new(kind, capacity as u64);
+    let readers = [(); 2].map(|()| ring.reader());
+    let writer = ring.writer();
+    // What a piece takes up in the ring, and what is written then.
+    let (least, most) = match kind.is_stream() {
+        true => (1, capacity / 4),
+        false => (stored(1), stored(capacity / 4)),
+    };
+    let mut random = Random::new(capacity as u64 + kind.hangup as u64 + 2 * kind.full as u64);
+    let mut pieces = std::collections::VecDeque::new();
+    let (mut head, mut offsets) = (0, std::collections::HashSet::new());
+    let mut room = capacity;
+    for round in 0..by_lane(300, 60) {
+        writer.set_nonblocking(round % 4 != 0);
+        while room > 0 {
+            let mut takes = least + random.up_to((most - least) as u64) as usize;
+            if !kind.is_stream() {
+                takes = stored(takes - Header::SIZE).min(most);
+            }
+            // As much as there is, or so much less that another one fits.
+            if room < takes + least {
+                takes = if room <= most { room } else { room - least };
+            }
+            let length = match kind.is_stream() {
+                true => takes,
+                // With as much padding as there may be.
+                false => takes - Header::SIZE - random.up_to(7) as usize,
+            };
+            offsets.insert(head % capacity);
+            assert_eq!(
+                writer.write(&vec![b'x'; length]),
+                Ok(length),
+                "{takes} of {room}"
+            );
+            pieces.push_back((takes, length));
+            head += takes;
+            room -= takes;
+        }
+        // Not a byte more.
+        writer.set_nonblocking(true);
+        assert_eq!(writer.ready(OUT), PollFlags::empty());
+        assert_eq!(writer.write(b"x"), Err(refusal(kind)));
+        assert_eq!(ring.info().unread, capacity as u64);
+        for _ in 0..random.up_to(3) {
+            let (takes, length) = pieces.pop_front().expect("a piece");
+            let all = if kind.is_broadcast() {
+                &readers[..]
+            } else {
+                &readers[..1]
+            };
+            for reader in all {
+                assert_eq!(reader.take(length), Ok(vec![b'x'; length]));
+            }
+            room += takes;
+        }
+    }
+    note!("{} pieces, at {} offsets", pieces.len(), offsets.len());
 }
