@@ -11,13 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::PollFlags;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 
-use crate::abi;
+use crate::abi::{self, Info};
+use crate::cgroup::Cgroup;
 use crate::control::{Control, Kind, NODE, RECORD, Ring, STREAM, control, name_of};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note, test};
+use crate::leaks;
+use crate::limits::at_once;
 use crate::module;
 use crate::node::become_nobody;
 use crate::random::Random;
@@ -52,6 +57,12 @@ pub const TESTS: &[Test] = &[
         .seconds(40),
     test!(read_only_control_may_look_but_not_touch),
     test!(create_and_destroy_race_with_open).seconds(60),
+    test!(create_of_one_name_by_several_at_once_succeeds_once).no_ring(),
+    test!(create_and_destroy_of_one_name_race).no_ring(),
+    test!(sigkill_ends_a_large_create_and_resize)
+        .no_ring()
+        .seconds(40),
+    test!(access_mode_3_opens_for_neither).no_ring(),
 ];
 
 fn control_is_a_character_device_for_root_only() {
@@ -667,4 +678,163 @@ fn create_and_destroy_race_with_open() {
     }
     note!("opened {opened} times, not there {absent} times");
     assert!(opened > 0 && absent > 0);
+}
+
+/// One ring, one node, and everybody else is told that there is one. A second one would be a
+/// complaint in the kernel's log, of a folder that is there already.
+fn create_of_one_name_by_several_at_once_succeeds_once() {
+    const THREADS: usize = 3;
+    let control = control();
+    for round in 0..by_lane(150, 30) {
+        // With so much memory to be found, all have looked before one of them is done.
+        let made = at_once(THREADS, |number| {
+            let request = STREAM.request("raced", 1 << (17 + number));
+            self::control().create(request)
+        });
+        let refused = made.iter().filter(|made| **made == Err(Errno::EEXIST));
+        assert_eq!(refused.count(), THREADS - 1, "round {round}: {made:?}");
+        let winner = made.iter().position(Result::is_ok).expect("one of them");
+        let rings = control.rings();
+        assert_eq!(rings.len(), 1);
+        // It is the one that was answered for, whole, and under its node.
+        assert_eq!(rings[0].capacity, 1 << (17 + winner));
+        let node = nix::fcntl::open("/dev/ring/raced", OFlag::O_RDWR, Mode::empty());
+        let node = Endpoint::keep(node.expect("open"));
+        assert_eq!(
+            node.info(),
+            Info {
+                readers: 1,
+                writers: 1,
+                ..rings[0]
+            }
+        );
+        nix::unistd::close(node.as_raw_fd()).expect("close");
+        control.destroy("raced").expect("destroy");
+        assert_eq!(
+            control.destroy("raced"),
+            Err(Errno::ENOENT),
+            "round {round}"
+        );
+        assert!(!fs::exists("/dev/ring/raced").expect("stat"));
+    }
+}
+
+/// Some make a ring that others destroy and others change. The name is free when its node is gone,
+/// and not before: else two nodes would be one.
+fn create_and_destroy_of_one_name_race() {
+    let rounds = by_lane(100, 20) as usize;
+    let over = Arc::new(AtomicBool::new(false));
+    let counts = at_once(4, move |number| {
+        let control = self::control();
+        let mut done = 0;
+        while !over.load(Ordering::Relaxed) {
+            let answer = match number {
+                0 | 1 => control.create(RECORD.broadcast().request("raced", 1 << 16)),
+                2 => control.destroy("raced"),
+                _ => control
+                    .resize("raced", 1 << 17)
+                    .and_then(|()| control.clear("raced")),
+            };
+            match (number, answer) {
+                (_, Ok(())) => done += 1,
+                (0 | 1, Err(Errno::EEXIST)) | (2 | 3, Err(Errno::ENOENT)) => {}
+                (_, Err(error)) => panic!("thread {number}: {error}"),
+            }
+            if number == 2 && done == rounds {
+                over.store(true, Ordering::Relaxed);
+            }
+        }
+        done
+    });
+    note!(
+        "made {} and {}, changed {}",
+        counts[0],
+        counts[1],
+        counts[3]
+    );
+    // Made and not destroyed is there, with its node, or is not.
+    let left = counts[0] + counts[1] - rounds;
+    assert_eq!(control().rings().len(), left);
+    assert_eq!(fs::exists("/dev/ring/raced").expect("stat"), left == 1);
+    assert_eq!(control().destroy("raced").is_ok(), left == 1);
+}
+
+/// Whoever is killed while memory is found for it dies long before there is enough, and nothing is
+/// left of what there was.
+fn sigkill_ends_a_large_create_and_resize() {
+    type Command = fn(&Control, u64) -> nix::Result<()>;
+    let commands: [(&str, Command); 2] = [
+        ("create", |control, capacity| {
+            control.create(STREAM.request("large", capacity))
+        }),
+        ("resize", |control, capacity| {
+            control.resize("small", capacity)
+        }),
+    ];
+    const SMALL: u64 = 1 << 16;
+    let small = Ring::named("small", STREAM, SMALL);
+    small.writer().put(b"stays");
+    // As large as can be, of a power of two.
+    let capacity = (1 << (leaks::available_memory() * 1024 / 2).ilog2()).min(1 << 30);
+    let group = Cgroup::limited_to("max");
+    for (name, command) in commands {
+        let mut killed = 0;
+        // The last of the memory may be found just before the signal comes.
+        for _ in 0..3 {
+            let before = group.memory_at_rest();
+            let process = Process::fork(|| {
+                group.join();
+                let _ = command(&control(), capacity);
+            });
+            // In the middle of it.
+            while group.memory() < before + capacity / 8 {
+                std::thread::yield_now();
+            }
+            process.kill(Signal::SIGKILL);
+            process.wait();
+            let rings = control().rings();
+            if rings.len() == 1 && rings[0].capacity == SMALL {
+                killed += 1;
+                group.await_memory_at_rest(before + SMALL);
+                assert!(!fs::exists("/dev/ring/large").expect("stat"));
+            } else if name == "create" {
+                control().destroy("large").expect("destroy");
+            } else {
+                small.resize(SMALL).expect("take it back");
+            }
+        }
+        note!("{name}: {killed} of 3 were killed in the middle of it");
+        assert!(killed > 0, "{name}");
+    }
+    group.remove();
+    assert_eq!(small.reader().take(10), Ok(b"stays".to_vec()));
+}
+
+/// open(2) takes an access mode that is neither reading nor writing, for what only ioctl(2) is for.
+fn access_mode_3_opens_for_neither() {
+    for kind in Kind::all() {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let neither = Endpoint::keep(ring.open(OFlag::O_ACCMODE));
+        assert_eq!((neither.info().readers, neither.info().writers), (1, 1));
+        assert_eq!(ring.cursors().len(), 1, "{kind}");
+        assert_eq!(neither.take(10), Err(Errno::EBADF));
+        assert_eq!(neither.write(b"x"), Err(Errno::EBADF));
+        assert_eq!(neither.try_cursor(), Err(Errno::EBADF));
+        let any = PollFlags::POLLIN | PollFlags::POLLOUT | PollFlags::POLLPRI;
+        writer.put(b"x");
+        assert_eq!(neither.ready(any), PollFlags::empty(), "{kind}");
+        assert_eq!(reader.take(10), Ok(b"x".to_vec()));
+        nix::unistd::close(neither.as_raw_fd()).expect("close");
+        assert_eq!((reader.info().readers, reader.info().writers), (1, 1));
+        ring.destroy();
+    }
+    let ring = Ring::named("there", STREAM, 1 << 16);
+    let looking = Control::open(OFlag::O_ACCMODE).expect("open");
+    assert_eq!(looking.rings().len(), 1);
+    assert_eq!(
+        looking.create(STREAM.request("new", 1 << 16)),
+        Err(Errno::EBADF)
+    );
+    assert_eq!(looking.destroy(ring.name()), Err(Errno::EBADF));
 }
