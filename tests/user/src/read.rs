@@ -3,14 +3,17 @@
 //! read(2) and its relatives: what comes out, how much of it, and when a reader waits.
 
 use std::io::IoSliceMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::mman::ProtFlags;
 use nix::sys::uio::readv;
 
+use crate::control::{Kind, Ring};
 use crate::endpoint::Endpoint;
-use crate::harness::{Test, test};
-use crate::memory::Pages;
+use crate::harness::{Test, note, test};
+use crate::memory::{Pages, Span};
 use crate::stream::{assert_pattern, pattern};
 use crate::task::{Call, Process, Task};
 
@@ -33,6 +36,8 @@ pub const TESTS: &[Test] = &[
     test!(read_wake_up_survives_a_fault_of_the_woken),
     test!(read_on_a_writing_end_is_ebadf),
     test!(pread_is_espipe),
+    test!(read_of_much_lets_others_in_between).seconds(60),
+    test!(write_of_much_lets_others_in_between).seconds(60),
 ];
 
 fn read_returns_what_is_there() {
@@ -244,4 +249,93 @@ fn pread_is_espipe() {
         assert_eq!(ring.preadv2(&mut buffer, offset, 0), Err(Errno::ESPIPE));
     }
     assert_eq!(ring.take(10), Ok(b"stays".to_vec()));
+}
+
+/// What is moved in one call, that is to take long.
+const MUCH: usize = 16 << 20;
+
+/// Makes a call again and again until somebody else has seen it in the middle: `seen` asks for what
+/// has gone through so far, under the lock that the call takes. With that held all the time it is
+/// nothing or everything, however often one asks.
+fn assert_seen_halfway(
+    kind: Kind,
+    mut prepare: impl FnMut(),
+    call: impl Fn() -> nix::Result<usize> + Copy + Send + 'static,
+    mut seen: impl FnMut() -> u64,
+) {
+    for round in 1..=300 {
+        prepare();
+        let before = seen();
+        // Both are awake when it begins.
+        let go = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&go);
+        let task = Task::spawn(move || {
+            while !gone.load(Ordering::Relaxed) {}
+            call()
+        });
+        go.store(true, Ordering::Relaxed);
+        let halfway = loop {
+            match (seen() - before) as usize {
+                0 => {}
+                MUCH => break false,
+                _ => break true,
+            }
+        };
+        assert_eq!(task.finish(), Ok(MUCH), "{kind}");
+        if halfway {
+            note!("{kind}: seen halfway in round {round}");
+            return;
+        }
+    }
+    panic!("{kind}: others had to wait for all of it");
+}
+
+fn streams() -> impl Iterator<Item = Kind> {
+    Kind::all().filter(|kind| kind.is_stream() && kind.blocks() && !kind.hangup)
+}
+
+fn read_of_much_lets_others_in_between() {
+    for kind in streams() {
+        let ring = Ring::new(kind, MUCH as u64);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let pages = Pages::map(MUCH.div_ceil(crate::memory::PAGE));
+        let (from, to) = (pages.span(0, MUCH), pages.span(0, MUCH));
+        let ways: [fn(Endpoint, Span) -> nix::Result<usize>; 2] =
+            [Endpoint::read_to, |ring, span| ring.readv_to(&[span])];
+        for way in ways {
+            assert_seen_halfway(
+                kind,
+                || assert_eq!(writer.write_from(from), Ok(MUCH)),
+                move || way(reader, to),
+                // The cursor's lock, which other readers, lseek(2) and clearing take.
+                || reader.cursor().bytes_out,
+            );
+        }
+    }
+}
+
+fn write_of_much_lets_others_in_between() {
+    for kind in streams() {
+        let ring = Ring::new(kind, MUCH as u64);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let pages = Pages::map(MUCH.div_ceil(crate::memory::PAGE));
+        let (from, to) = (pages.span(0, MUCH), pages.span(0, MUCH));
+        let ways: [fn(Endpoint, Span) -> nix::Result<usize>; 2] =
+            [Endpoint::write_from, |ring, span| ring.writev_from(&[span])];
+        for way in ways {
+            let mut full = false;
+            assert_seen_halfway(
+                kind,
+                || {
+                    if full {
+                        assert_eq!(reader.read_to(to), Ok(MUCH));
+                    }
+                    full = true;
+                },
+                move || way(writer, from),
+                || writer.info().bytes_in,
+            );
+            assert_eq!(reader.read_to(to), Ok(MUCH));
+        }
+    }
 }
