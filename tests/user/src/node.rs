@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
     test!(node_opened_by_root_works_for_others),
     test!(sysfs_describes_the_node),
     test!(procfs_shows_the_endpoint),
+    test!(sysfs_shows_no_power_to_manage),
 ];
 
 fn node_is_a_character_device_for_root_only() {
@@ -105,4 +106,10 @@ fn procfs_shows_the_endpoint() {
     assert_eq!(link, Path::new(NODE));
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).expect("read fdinfo");
     assert!(info.contains("flags:\t"), "{info}");
+}
+
+fn sysfs_shows_no_power_to_manage() {
+    let folder = Path::new("/sys/class/ring/0");
+    assert!(folder.join("uevent").exists());
+    assert!(!folder.join("power").exists());
 }
