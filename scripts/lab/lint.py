@@ -2,6 +2,7 @@
 """``make lint``: format, warnings and style of everything in the repository."""
 
 import argparse
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,8 +20,9 @@ from lab import (
     rust_source,
     toolchain,
 )
-from lab.errors import Exit, LabError
+from lab.errors import Exit, LabError, UsageError
 from lab.kernel import Kernel
+from lab.results import matches
 from lab.toolchain import Toolchain
 
 # Files that cannot hold an SPDX line, and why not.
@@ -328,11 +330,16 @@ def _tell(found: Sequence[str]) -> None:
 
 def main(argv: list[str]) -> int:
     """Runs every check, also after one has failed, and says how each came out."""
-    argparse.ArgumentParser(prog="make lint", description=__doc__).parse_args(argv)
+    parser = argparse.ArgumentParser(prog="make lint", description=__doc__)
+    parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
+    options = parser.parse_args(argv)
     tc = toolchain.find(lane="plain", want={"kernel", "lint"})
     lint = Lint(tc, kernel.ensure("plain", tc))
+    chosen = {name: check for name, check in lint.checks().items() if matches(name, options.only)}
+    if not chosen:
+        raise UsageError(f"there is no check whose name has '{options.only}' in it")
     failed: list[str] = []
-    for name, check in lint.checks().items():
+    for name, check in chosen.items():
         try:
             check()
         except Finding as finding:

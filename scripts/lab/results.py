@@ -18,8 +18,11 @@ SHOWN_LINES = 60
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Tells whether a test is meant by ONLY: a part of its name, or a glob for all of it."""
-    return pattern in name or fnmatchcase(name, pattern)
+    """Tells whether ONLY means a test: by a part of its name, or a glob for all of it.
+
+    Several of these are separated by ``|``.
+    """
+    return any(part in name or fnmatchcase(name, part) for part in pattern.split("|"))
 
 
 class Results:

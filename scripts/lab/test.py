@@ -240,7 +240,8 @@ class TestRun:
         return listing.stdout.split()
 
     def _pattern(self) -> list[str]:
-        return ["--only", self._only] if self._only else []
+        patterns = self._only.split("|") if self._only else []
+        return [word for pattern in patterns for word in ("--only", pattern)]
 
     def _add(self, name: str, run: SuiteRun) -> None:
         self.results.add(name, run.all_results())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import lint, toolchain
+from lab import kernel, lint, toolchain
+from lab.errors import UsageError
 from lab.toolchain import Toolchain
 
 SPDX = "SPDX-License-Identifier: GPL-2.0"
@@ -134,3 +135,25 @@ def test_rustfmt_itself_finds_what_it_would_change() -> None:
     command = [rustfmt, "--check", "--edition", "2021"]
     assert lint.misformatted(command, "fn main() {}\n", os.environ) == ""
     assert "Diff in" in lint.misformatted(command, "fn main( ) {}\n", os.environ)
+
+
+def test_only_names_the_checks_to_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+
+    class MadeUp:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def checks(self) -> dict[str, object]:
+            return {name: lambda name=name: ran.append(name) for name in ("ruff", "mypy", "docs")}
+
+    monkeypatch.setattr(lint, "Lint", MadeUp)
+    monkeypatch.setattr(toolchain, "find", lambda **_: None)
+    monkeypatch.setattr(kernel, "ensure", lambda *_: None)
+    assert lint.main(["--only", "ruff|docs"]) == 0
+    assert ran == ["ruff", "docs"]
+    assert capsys.readouterr().out == "ok ruff\nok docs\n"
+    with pytest.raises(UsageError):
+        lint.main(["--only", "x"])

@@ -110,3 +110,9 @@ def test_kunit_cases_are_read_from_the_source(tmp_path: Path) -> None:
 
 def test_this_module_has_kunit_cases() -> None:
     assert kunit.cases()
+
+
+def test_only_may_name_several_patterns() -> None:
+    names = ["read_waits", "read_returns", "write_waits"]
+    assert [name for name in names if matches(name, "returns|write*")] == names[1:]
+    assert not matches("read_waits", "x|b*")
