@@ -18,7 +18,7 @@ An edit may name another ``file``. A mutant that is written by hand says in ``wh
 with it. ``equivalent`` argues that no test can tell a mutant from the original.
 
 ``caught_by`` has the tests that must fail, all of them, as ``SUITE: TEST``. With ``=> TEXT`` behind
-it, the report of the failure must contain the text.
+it, the report of the failure must contain the text. CI runs those that say ``in_ci = true``.
 """
 
 import tomllib
@@ -33,7 +33,7 @@ FOLDER = paths.ROOT / "tests/mutants"
 PARTS = ("channel", "endpoint", "staging", "tools", "lab", "documents")
 BY_HAND = "hand"
 
-_KEYS = {"file", "function", "rule", "why", "caught_by", "equivalent", "edit"}
+_KEYS = {"file", "function", "rule", "why", "caught_by", "equivalent", "in_ci", "edit"}
 _QUOTES = "'''"
 
 
@@ -76,6 +76,8 @@ class Mutant:
     why: str = ""
     caught_by: tuple[Catcher, ...] = ()
     equivalent: str = ""
+    # It is one of those that CI runs.
+    in_ci: bool = False
 
     @property
     def full_name(self) -> str:
@@ -109,11 +111,14 @@ def read(file: Path) -> Mutant:
             why=said.get("why", "").strip(),
             caught_by=catchers,
             equivalent=said.get("equivalent", "").strip(),
+            in_ci=said.get("in_ci", False),
         )
     except (KeyError, ValueError) as error:
         raise LabError(f"{file}: {error}") from error
     if found.rule == BY_HAND and not found.why:
         raise LabError(f"{file}: a mutant that was written by hand says in 'why' what is wrong")
+    if "equivalent" in said and (not found.equivalent or found.caught_by):
+        raise LabError(f"{file}: 'equivalent' argues why no test can catch it, so none is named")
     if any(edit.original == edit.mutated for edit in edits):
         raise LabError(f"{file}: an edit changes nothing")
     return found
@@ -126,6 +131,14 @@ def catcher(text: str) -> Catcher:
     if not (suite and colon and name):
         raise ValueError(f"'{text}' is not SUITE: TEST")
     return Catcher(suite, name, says)
+
+
+def applies(edits: Sequence[Edit], tree: Path) -> bool:
+    """Tells whether a mutant can be made of a tree."""
+    return all(
+        (tree / edit.file).is_file() and (tree / edit.file).read_text().count(edit.original) == 1
+        for edit in edits
+    )
 
 
 def apply(edits: Sequence[Edit], tree: Path) -> None:
@@ -156,6 +169,8 @@ def render(mutant: Mutant) -> str:
     if mutant.caught_by:
         tests = (_string(str(test)) for test in mutant.caught_by)
         lines += ["caught_by = [", *(f"    {test}," for test in tests), "]"]
+    if mutant.in_ci:
+        lines.append("in_ci = true")
     if mutant.equivalent:
         lines.append(f"equivalent = {_string(mutant.equivalent)}")
     for edit in mutant.edits:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Makes mutants by mechanical rules: ``python -m lab.mutation TREE [--write]``.
+"""Makes mutants by mechanical rules: ``python -m lab.mutation TREE [--redraw] [--write]``.
 
 Each function of each source file is offered to each rule: delete a statement, negate a condition,
 swap two calls, drop a wake-up, return early. Where there are no functions there are other rules:
@@ -7,6 +7,10 @@ delete a line, change a constant, misspell a name, delete a row of a table. Of a
 are drawn, from a seed that ``tests/mutants/sample.toml`` records with the commit that they were
 drawn from: at least one of each file, of as many functions and by as many rules as possible. What
 is drawn from a file depends on nothing but that file, its name, and the seed.
+
+A mutant that does not build is listed in ``sample.toml`` as rejected, with the reason. For these,
+and for those that no longer apply after a change to the source, ``--redraw`` draws others, and one
+for each file that has none.
 
 It runs in the environment of the Python tools, which has parsers of Rust, C, and shell.
 """
@@ -20,7 +24,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -651,6 +655,13 @@ ALL = (
 )  # fmt: skip
 
 
+# Files without a mutant, and why.
+WITHOUT = {
+    "scripts/lab/__init__.py": "there is nothing in it but its description",
+    "src/staging/mod.rs": "it lists modules: without one of them nothing compiles",
+    "tools/ringdev/src/lib.rs": "likewise",
+}
+
 # What else there is where these find nothing.
 ELSE: dict[str, Rules] = {".rs": rust_names, ".h": assignments}
 
@@ -717,39 +728,87 @@ def as_edit(file: Path, text: str, one: Candidate) -> Edit | None:
     end = len(text) if end < 0 else end + 1
     for _ in range(2 * _CONTEXT_LINES):
         original = text[start:end]
-        if text.count(original) == 1 and (one.text or original != text[one.start : one.end]):
+        whole = start == 0 and end == len(text)
+        # What is deleted has something beside it, where there is anything.
+        bare = not one.text and original == text[one.start : one.end]
+        if text.count(original) == 1 and (whole or not bare):
             mutated = text[start : one.start] + one.text + text[one.end : end]
             return None if mutant.unfit(original + mutated) else Edit(file, original, mutated)
         # One more line in front, then one more behind.
-        if original.count("\n") % 2 or end == len(text):
+        if start and (original.count("\n") % 2 or end == len(text)):
             start = text.rfind("\n", 0, max(start - 1, 0)) + 1
         else:
             end = text.find("\n", end) + 1 or len(text)
     return None
 
 
+def tracked(tree: Path) -> list[str]:
+    """Returns the files of a tree that git knows."""
+    listing = subprocess.run(
+        ["git", "ls-files"], cwd=tree, capture_output=True, text=True, check=True
+    )
+    return listing.stdout.splitlines()
+
+
 def draw(tree: Path, files: Sequence[str], seed: str, rejected: set[str]) -> Iterator[Mutant]:
     """Draws a sample of each part; what is rejected is drawn past."""
     for part in ALL:
         mine = [file for file in files if part_of(file) is part]
-        texts = {file: (tree / file).read_text() for file in mine}
-        found = {file: candidates(Path(file), texts[file]) for file in mine}
+        found = {file: candidates(Path(file), (tree / file).read_text()) for file in mine}
         sizes = [len({one.function for one in found[file]}) for file in mine]
+        names: set[str] = set()
         for file, count in zip(mine, shares(sizes, part.draws), strict=True):
             if not count:
                 print(f"nothing to draw from: {file}", file=sys.stderr)
-            names: set[str] = set()
-            left = count
-            for one in order(found[file], f"{seed}:{file}"):
-                if not left:
-                    break
-                if not (edit := as_edit(Path(file), texts[file], one)):
-                    continue
-                name = _name(part, file, one, names)
-                names.add(name)
-                if f"{part.name}/{name}" not in rejected:
-                    left -= 1
-                    yield Mutant(part.name, name, one.rule, (edit,), one.function)
+            yield from itertools.islice(
+                _of_file(part, tree, file, seed, names=names, rejected=rejected), count
+            )
+
+
+def _of_file(
+    part: Part, tree: Path, file: str, seed: str, *, names: set[str], rejected: set[str]
+) -> Iterator[Mutant]:
+    """Yields all mutants of a file, in the order of the draw, with names that nothing has."""
+    text = (tree / file).read_text()
+    for one in order(candidates(Path(file), text), f"{seed}:{file}"):
+        if not (edit := as_edit(Path(file), text, one)):
+            continue
+        name = _name(part, file, one, names)
+        names.add(name)
+        if f"{part.name}/{name}" not in rejected:
+            yield Mutant(part.name, name, one.rule, (edit,), one.function)
+
+
+def redraw(
+    tree: Path, files: Sequence[str], have: Sequence[Mutant], seed: str, rejected: set[str]
+) -> Iterator[tuple[Mutant | None, Mutant]]:
+    """Yields what is drawn anew, and in place of which mutant.
+
+    That is a drawn mutant which is of no use any more: it does not apply, as what it changed has
+    changed, or it is rejected. The next one of the same file takes its place, in the order in which
+    that file is drawn from now. A file without a mutant gets its first.
+    """
+    taken = {one.edits for one in have}
+    names = {one.name for one in have} | {name.partition("/")[2] for name in rejected}
+
+    def another(file: str) -> Iterator[Mutant]:
+        if part := part_of(file):
+            mine = _of_file(part, tree, file, seed, names=names, rejected=set())
+            for new in itertools.islice((one for one in mine if one.edits not in taken), 1):
+                taken.add(new.edits)
+                names.add(new.name)
+                yield new
+
+    for old in have:
+        useless = old.full_name in rejected or not mutant.applies(old.edits, tree)
+        if useless and old.rule != mutant.BY_HAND:
+            for new in another(str(old.edits[0].file)):
+                yield old, new
+    mutated = {str(edit.file) for one in have for edit in one.edits}
+    for file in files:
+        if file not in mutated and file not in WITHOUT:
+            for new in another(file):
+                yield None, new
 
 
 def _name(part: Part, file: str, one: Candidate, taken: set[str]) -> str:
@@ -766,22 +825,33 @@ def _name(part: Part, file: str, one: Candidate, taken: set[str]) -> str:
 
 
 def main() -> None:
-    """Draws the sample, and writes it, or says how many candidates there are."""
+    """Draws the sample, and writes it, or shows what it has."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tree", type=Path)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--redraw", action="store_true")
     options = parser.parse_args()
     sample = tomllib.loads(SAMPLE.read_text())
-    listing = subprocess.run(
-        ["git", "ls-files"], cwd=options.tree, capture_output=True, text=True, check=True
-    )
-    rejected = {name for names in sample.get("rejected", {}).values() for name in names}
-    for drawn in draw(options.tree, listing.stdout.split(), str(sample["seed"]), rejected):
-        file = mutant.FOLDER / drawn.part / f"{drawn.name}.toml"
-        print(drawn.full_name)
-        if options.write and not file.exists():
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(mutant.render(drawn))
+    seed = str(sample["seed"])
+    rejected = set(sample.get("rejected", {}))
+    pairs: Iterable[tuple[Mutant | None, Mutant]]
+    if options.redraw:
+        files = tracked(options.tree)
+        pairs = list(redraw(options.tree, files, mutant.read_all(), seed, rejected))
+    else:
+        pairs = ((None, one) for one in draw(options.tree, tracked(options.tree), seed, rejected))
+    for old, new in pairs:
+        print(f"{old.full_name} -> {new.full_name}" if old else new.full_name)
+        if options.write:
+            if old:
+                _file(old).unlink()
+            _file(new).parent.mkdir(exist_ok=True)
+            if not _file(new).exists():
+                _file(new).write_text(mutant.render(new))
+
+
+def _file(one: Mutant) -> Path:
+    return mutant.FOLDER / one.part / f"{one.name}.toml"
 
 
 if __name__ == "__main__":
