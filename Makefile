@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := modules
 .PHONY: help modules ringctl install uninstall run new test test-in-tree test-matrix test-packages
-.PHONY: selftest mistakes bench lint abi doctor docs debug gdb sign rust-headers rust-analyzer
+.PHONY: selftest mutants mistakes bench lint abi doctor docs debug gdb sign rust-headers rust-analyzer
 .PHONY: release clean distclean
 
 # Variables given on make's command line reach it through the environment.
@@ -53,6 +53,9 @@ test-packages: ## build and install what a release is shipped as, in a Debian ro
 selftest: ## boot what must come out red, and see that the lab says so
 	@$(LAB) selftest
 
+mutants: ## plant faults, and see whether the tests that must find them do
+	@$(LAB) mutants
+
 mistakes: ## make in C what the compiler refuses in Rust, and see what finds it
 	@$(LAB) mistakes
 
@@ -97,7 +100,10 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 
 # The lines from here on are printed by `make help`.
 #  LANE=plain|debug  this lane alone; run, test and test-matrix have also up, rt, newest, stock
-#  ONLY=PATTERN      test, selftest, test-matrix, mistakes: only those with PATTERN in their name
+#  ONLY=PATTERN      test, selftest, test-matrix, mistakes, mutants, lint: only those with PATTERN
+#                    in their name; A|B means both
+#  PART=PART         mutants: those of channel, endpoint, staging, tools, lab, documents, or core
+#  SAMPLE=n|ci       mutants: so many of them, or the ten that CI runs
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run, debug: this command in the guest; make names its exit code
 #  NAME=foo          new: what the module is called

@@ -27,6 +27,7 @@ VERBS = {
     "lint": "lint",
     "mistakes": "mistakes",
     "modules": "modules",
+    "mutants": "mutants",
     "new": "new",
     "release": "release",
     "ringctl": "ringctl",

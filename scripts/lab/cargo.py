@@ -142,17 +142,21 @@ def build_tests(tc: Toolchain, flavour: Flavour) -> list[Path]:
     packages = [f"--package={name}" for name in flavour.packages]
     arguments = ["test", *packages, *flavour.arguments, "--no-run"]
     log = _cargo(tc, flavour.name, [*arguments, "--message-format=json"], flavour.env)
+    if programs := test_programs(log):
+        return programs
+    raise LabError(f"cargo built no test program for {flavour.suite}")
+
+
+def test_programs(log: str) -> list[Path]:
+    """Returns the test programs that cargo says in JSON it has built."""
     messages = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    programs = [
+    return [
         Path(message["executable"])
         for message in messages
         if message["reason"] == "compiler-artifact"
         and message["profile"]["test"]
         and message["executable"]
     ]
-    if not programs:
-        raise LabError(f"cargo built no test program for {flavour.suite}")
-    return programs
 
 
 def examples(tc: Toolchain, only: str = "") -> list[Result]:

@@ -51,6 +51,13 @@ def build(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
     return _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags)
 
 
+def build_copy(root: Path, kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
+    """Builds ringdev.ko of a copy of the tree and returns its folder."""
+    flags = ["RINGDEV_KUNIT=1"] if kunit else []
+    sources = [root / name for name in SOURCES]
+    return _build(root, sources, f"copy-{'kunit' if kunit else 'plain'}", kernel, tc, flags=flags)
+
+
 def lint(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> None:
     """Builds the module through clippy; a warning of any compiler fails."""
     flags = ["RINGDEV_KUNIT=1"] if kunit else []

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of planted faults: their files, what becomes of one, and the guests that run several."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from lab import mutant, mutant_cargo, mutant_guest, mutant_host, mutant_tree, mutants, paths
+from lab.errors import LabError, UsageError
+from lab.ktap import Result, Status
+from lab.lane import Lane
+from lab.mutant import Catcher, Edit, Mutant
+from lab.mutant_guest import Job
+from lab.mutant_host import Came
+from lab.mutants import Fate, Judgement, Trial
+
+READS = Catcher("user", "it_reads")
+PLANTED = Mutant("channel", "m", "hand", (Edit(Path("a"), "1\n", "2\n"),), caught_by=(READS,))
+
+
+def came(status: Status, *said: str, ended: bool = False) -> Came:
+    return Came(Result("it_reads", status, "", said), ended)
+
+
+GOOD = {("user", "it_reads"): came(Status.PASSED)}
+
+
+def fate(trial: Trial, baseline: dict[mutants.Test, Came] | None = None) -> tuple[Fate, str]:
+    judgement = mutants.judge(trial, GOOD if baseline is None else baseline)
+    return judgement.fate, judgement.why
+
+
+def test_a_named_test_that_fails_has_caught_it() -> None:
+    trial = Trial(PLANTED, came={("user", "it_reads"): came(Status.FAILED)})
+    assert fate(trial) == (Fate.CAUGHT, "")
+
+
+def test_each_named_test_has_to_fail() -> None:
+    both = replace(PLANTED, caught_by=(READS, Catcher("user", "it_writes")))
+    baseline = {**GOOD, ("user", "it_writes"): came(Status.PASSED)}
+    trial = Trial(both, came={
+        ("user", "it_reads"): came(Status.FAILED), ("user", "it_writes"): came(Status.PASSED)
+    })  # fmt: skip
+    assert fate(trial, baseline) == (Fate.SURVIVED, "user: it_writes: passed")
+
+
+def test_another_test_that_fails_has_not_caught_it() -> None:
+    trial = Trial(PLANTED, came={
+        ("user", "it_reads"): came(Status.PASSED), ("user", "it_writes"): came(Status.FAILED)
+    })  # fmt: skip
+    assert fate(trial) == (Fate.SURVIVED, "user: it_reads: passed")
+
+
+@pytest.mark.parametrize("trouble", ["it does not apply: ...", "it does not build: ..."])
+def test_what_does_not_apply_or_build_has_survived(trouble: str) -> None:
+    trial = Trial(PLANTED, trouble, {("user", "it_reads"): came(Status.FAILED)})
+    assert fate(trial) == (Fate.SURVIVED, trouble)
+
+
+def test_a_test_that_fails_without_the_mutant_catches_nothing() -> None:
+    trial = Trial(PLANTED, came={("user", "it_reads"): came(Status.FAILED)})
+    baseline = {("user", "it_reads"): came(Status.FAILED)}
+    assert fate(trial, baseline) == (
+        Fate.SURVIVED, "user: it_reads: failed without the mutant, too"
+    )  # fmt: skip
+
+
+def test_a_test_that_does_not_exist_catches_nothing() -> None:
+    trial = Trial(PLANTED, came={("user", "it_reads"): came(Status.FAILED)})
+    assert fate(trial, {}) == (Fate.SURVIVED, "user: it_reads: there is no such test")
+
+
+@pytest.mark.parametrize("status", [Status.PASSED, Status.SKIPPED])
+def test_a_test_that_passes_or_is_skipped_has_not_caught_it(status: Status) -> None:
+    trial = Trial(PLANTED, came={("user", "it_reads"): came(status)})
+    assert fate(trial) == (Fate.SURVIVED, f"user: it_reads: {status}")
+
+
+def test_a_test_that_did_not_run_has_not_caught_it() -> None:
+    assert fate(Trial(PLANTED)) == (Fate.SURVIVED, "user: it_reads: it did not run")
+
+
+def test_a_guest_that_ends_is_another_reason_unless_that_is_named() -> None:
+    ended = {("user", "it_reads"): came(Status.FAILED, "panic: it gave up", ended=True)}
+    assert fate(Trial(PLANTED, came=ended)) == (
+        Fate.SURVIVED, "user: it_reads: not the test has failed: panic: it gave up"
+    )  # fmt: skip
+    named = replace(PLANTED, caught_by=(replace(READS, says="panic:"),))
+    assert fate(Trial(named, came=ended)) == (Fate.CAUGHT, "")
+
+
+def test_a_report_has_to_contain_the_named_text() -> None:
+    named = replace(PLANTED, caught_by=(replace(READS, says="KASAN"),))
+    failed = {("user", "it_reads"): came(Status.FAILED, "assertion failed")}
+    assert fate(Trial(named, came=failed)) == (
+        Fate.SURVIVED, "user: it_reads: it fails, but says nothing of 'KASAN': assertion failed"
+    )  # fmt: skip
+
+
+def test_a_mutant_without_a_test_has_survived() -> None:
+    trial = Trial(replace(PLANTED, caught_by=()))
+    assert fate(trial) == (Fate.SURVIVED, "it names no test that catches it")
+
+
+def test_an_equivalent_mutant_counts_for_nothing() -> None:
+    trial = Trial(replace(PLANTED, caught_by=(), equivalent="Nobody looks at it."))
+    assert fate(trial) == (Fate.EQUIVALENT, "")
+    assert fate(replace(trial, trouble="it does not apply")) == (
+        Fate.SURVIVED, "it does not apply"
+    )  # fmt: skip
+
+
+def test_the_score_leaves_out_what_is_equivalent() -> None:
+    fates = [Fate.CAUGHT] * 19 + [Fate.SURVIVED] + [Fate.EQUIVALENT] * 5
+    judgements = [Judgement(PLANTED, one) for one in fates]
+    assert mutants.table(mutants.tally(judgements))[1] == ("channel", "19", "1", "5", "95%")
+    [counts] = mutants.tally(judgements).values()
+    assert mutants.score_of(counts) >= mutants.REQUIRED
+    counts[Fate.SURVIVED] += 1
+    assert mutants.score_of(counts) < mutants.REQUIRED
+
+
+def test_variables_choose_mutants() -> None:
+    other = replace(PLANTED, part="tools", name="n", in_ci=True)
+    everything = [PLANTED, other]
+    assert mutants.chosen(everything, "tools", "", "") == [other]
+    assert mutants.chosen(everything, "", "channel/", "") == [PLANTED]
+    assert mutants.chosen(everything, "", "", "ci") == [other]
+    assert len(mutants.chosen(everything, "", "", "1")) == 1
+    for part, only, sample in (("x", "", ""), ("", "x", ""), ("", "", "many")):
+        with pytest.raises(UsageError):
+            mutants.chosen(everything, part, only, sample)
+
+
+def write(folder: Path, **keys: str) -> Path:
+    file = folder / "channel/m.toml"
+    file.parent.mkdir(exist_ok=True)
+    said = {"file": '"a"', "rule": '"negate-condition"', **keys}
+    edit = "[[edit]]\noriginal = '''\n1\n'''\nmutated = '''\n2\n'''\n"
+    file.write_text("".join(f"{key} = {value}\n" for key, value in said.items()) + edit)
+    return file
+
+
+def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
+    whole = Mutant(
+        part="channel",
+        name="m",
+        rule="hand",
+        edits=(Edit(Path("a"), "1\n", ""), Edit(Path("b"), "'x'\n", '"y"\\\n')),
+        function="Channel::read",
+        why="It 'loses' a \"byte\".",
+        caught_by=(READS, Catcher("lab", "test_a::b[c: d]", "says: that")),
+        in_ci=True,
+    )
+    file = tmp_path / "channel/m.toml"
+    file.parent.mkdir()
+    file.write_text(mutant.render(whole))
+    assert mutant.read(file) == whole
+    same = replace(whole, caught_by=(), equivalent="Nobody\nlooks at it.")
+    file.write_text(mutant.render(same))
+    assert mutant.read(file) == same
+
+
+def test_an_equivalent_mutant_has_to_be_argued(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="argues"):
+        mutant.read(write(tmp_path, equivalent='" "'))
+    with pytest.raises(LabError, match="argues"):
+        mutant.read(write(tmp_path, equivalent='"so"', caught_by='["user: it_reads"]'))
+
+
+def test_a_mutant_by_hand_has_to_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="'why'"):
+        mutant.read(write(tmp_path, rule='"hand"'))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("caught_by", '["it_reads"]'), ("caugth_by", "[]"), ("file", "")]
+)
+def test_a_file_that_is_wrong_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(LabError):
+        mutant.read(write(tmp_path, **{key: value}))
+
+
+def test_a_mutant_applies_if_its_text_is_there_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("0\n1\n2\n")
+    edits = [Edit(Path("a"), "1\n", "x\n")]
+    mutant.apply(edits, tmp_path)
+    assert (tmp_path / "a").read_text() == "0\nx\n2\n"
+    with pytest.raises(mutant.DoesNotApply, match="0 times"):
+        mutant.apply(edits, tmp_path)
+    (tmp_path / "a").write_text("1\n1\n")
+    with pytest.raises(mutant.DoesNotApply, match="2 times"):
+        mutant.apply(edits, tmp_path)
+    with pytest.raises(mutant.DoesNotApply, match="there is no b"):
+        mutant.apply([Edit(Path("b"), "1\n", "")], tmp_path)
+
+
+def test_what_applies_in_part_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1\n")
+    (tmp_path / "b").write_text("1\n")
+    with pytest.raises(mutant.DoesNotApply):
+        mutant.apply([Edit(Path("a"), "1\n", "2\n"), Edit(Path("b"), "3\n", "")], tmp_path)
+    assert (tmp_path / "a").read_text() == "1\n"
+
+
+JOBS = [
+    Job("channel/a", "user", Path("a.ko"), ("it_reads", "it_writes")),
+    Job("channel/b", "kunit", Path("b.ko"), ("suite.case",)),
+    Job("channel/c", "user", Path("c.ko"), ("it_reads",)),
+]
+KTAP = "KTAP version 1\n1..1\n"
+
+
+def test_a_guest_tells_of_each_mutant_apart() -> None:
+    output = (
+        f"== job 0\n{KTAP}# because\nnot ok 1 it_reads\n== done 0\n"
+        f"== job 1\nKTAP version 1\n1..1\n{KTAP}    ok 1 x\n== done 1\n"
+    )
+    found = mutant_guest.read(output, JOBS, ["panic: it gave up"])
+    assert set(found) == {0, 1}
+    assert found[0] == {"it_reads": came(Status.FAILED, "# because")}
+
+
+def test_a_guest_that_ends_fails_what_was_running_and_begins_no_other() -> None:
+    output = f"== job 0\n{KTAP}ok 1 it_reads\n== done 0\n== job 1\n"
+    found = mutant_guest.read(output, JOBS, ["panic: it gave up"])
+    assert not found[0]["it_reads"].ended
+    assert found[1]["suite.case"].ended
+    assert found[1]["suite.case"].result.diagnostics == ("panic: it gave up",)
+    assert 2 not in found
+
+
+Boots = list[tuple[list[str], dict[int, dict[str, Came]]]]
+
+
+def run_jobs(
+    monkeypatch: pytest.MonkeyPatch, boots: Boots, jobs: list[Job]
+) -> list[tuple[str, dict[str, Came]]]:
+    """Runs jobs in guests that come out so; each has to be asked for these mutants."""
+
+    def boot(_where: object, _program: Path, some: list[Job]) -> object:
+        mutants_of_it, came_of_it = boots.pop(0)
+        assert [job.mutant for job in some] == mutants_of_it
+        return SimpleNamespace(log=Path("log")), came_of_it
+
+    monkeypatch.setattr(mutant_guest, "_boot", boot)
+    where = cast("Lane", SimpleNamespace(name="plain"))
+    ran = [(job.mutant, found) for job, found in mutant_guest.run(where, Path("p"), jobs)]
+    assert not boots
+    return ran
+
+
+def test_what_a_guest_did_not_come_to_gets_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, dead = {"t": came(Status.FAILED)}, {"t": came(Status.FAILED, ended=True)}
+    a, b, c = (job.mutant for job in JOBS)
+    # The second ends the guest: it has one of its own, and so has what is left.
+    boots: Boots = [([a, b, c], {0: good, 1: dead}), ([b], {0: dead}), ([c], {0: good})]
+    assert run_jobs(monkeypatch, boots, JOBS) == [(a, good), (b, dead), (c, good)]
+    # The first has had it for itself.
+    boots = [([a, b], {0: dead}), ([b], {0: good})]
+    assert run_jobs(monkeypatch, boots, JOBS[:2]) == [(a, dead), (b, good)]
+
+
+def test_what_is_judged_by_its_verdict_has_a_guest_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = [replace(job, suite="verdict") for job in JOBS]
+    boots: Boots = [([job.mutant], {0: {}}) for job in jobs]
+    assert len(run_jobs(monkeypatch, boots, jobs)) == 3
+
+
+def test_a_guest_that_comes_to_nothing_has_run_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    boots: Boots = [([job.mutant for job in JOBS], {})]
+    assert run_jobs(monkeypatch, boots, JOBS) == [(job.mutant, {}) for job in JOBS]
+
+
+def test_the_guests_script_is_a_shells_and_leaves_a_spoilt_guest(tmp_path: Path) -> None:
+    text = mutant_guest.script(JOBS, "plain", take_turns=False)
+    file = tmp_path / "script"
+    file.write_text(text)
+    subprocess.run(["sh", "-n", str(file)], check=True)
+    assert text.count("tainted") == len(JOBS)
+    assert "insmod" in text.split("== job 1")[1].split("== job 2")[0]
+    assert "insmod" not in text.split("== job 1")[0]
+
+
+def test_a_pattern_selects_one_test() -> None:
+    assert mutant_guest.exactly("it_reads") == "it_r*eads"
+
+
+def test_a_test_with_parameters_is_as_bad_as_its_worst() -> None:
+    found = [
+        Result("test_a::b[1]", Status.PASSED),
+        Result("test_a::b[2]", Status.FAILED),
+        Result("test_a::bc", Status.FAILED),
+    ]
+    named = mutant_host._named(found, ["test_a::b", "test_a::b[1]", "test_a::d"])
+    assert {name: one.result.status for name, one in named.items()} == {
+        "test_a::b": Status.FAILED,
+        "test_a::b[1]": Status.PASSED,
+    }
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mutant_tree.Tree:
+    root = tmp_path / "root"
+    root.mkdir()
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    (root / "committed").write_text("1\n")
+    (root / "changed").write_text("1\n")
+    for arguments in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "-mx"]):
+        subprocess.run(["git", "-C", str(root), *arguments], check=True)
+    (root / "changed").write_text("2\n")
+    (root / "new").write_text("3\n")
+    return mutant_tree.Tree(0)
+
+
+def test_a_copy_has_what_is_committed_and_what_is_not(tree: mutant_tree.Tree) -> None:
+    texts = {name: (tree.root / name).read_text() for name in ("committed", "changed", "new")}
+    assert texts == {"committed": "1\n", "changed": "2\n", "new": "3\n"}
+    (paths.ROOT / "new").unlink()
+    (paths.ROOT / "changed").write_text("4\n")
+    again = mutant_tree.Tree(0)
+    assert not (again.root / "new").exists()
+    assert (again.root / "changed").read_text() == "4\n"
+
+
+def test_a_copy_is_itself_again_after_a_mutant(tree: mutant_tree.Tree) -> None:
+    before = (tree.root / "committed").stat().st_mtime_ns
+    edits = [Edit(Path("changed"), "2\n", "5\n")]
+    with tree.with_edits(edits):
+        assert (tree.root / "changed").read_text() == "5\n"
+        assert (paths.ROOT / "changed").read_text() == "2\n"
+    assert (tree.root / "changed").read_text() == "2\n"
+    # A build goes by the times of files.
+    assert (tree.root / "committed").stat().st_mtime_ns == before
+
+
+def test_cargo_mutants_runs_in_a_whole_run_or_if_it_is_asked_for() -> None:
+    def parts(part: str, only: str, sample: str) -> list[str]:
+        return [scope.part for scope in mutants.scopes(part, only, sample)]
+
+    assert parts("", "", "") == ["core", "client"]
+    assert parts("core", "", "20") == ["core"]
+    assert parts("channel", "", "") == parts("", "x", "") == parts("", "", "ci") == []
+    assert mutants.chosen([], "core", "", "") == []
+
+
+def outcome(summary: str, name: str = "x") -> dict[str, object]:
+    return {"scenario": {"Mutant": {"name": name}}, "summary": summary}
+
+
+def test_what_cargo_mutants_says() -> None:
+    baseline = {"scenario": "Baseline", "summary": "Success"}
+    summaries = ["CaughtMutant", "Timeout", "Unviable", "CaughtMutant"]
+    said = [baseline, *map(outcome, summaries), outcome("MissedMutant", "a.rs: replace + with -")]
+    assert mutant_cargo.read({"outcomes": said}) == mutant_cargo.Outcome(
+        caught=3, missed=("a.rs: replace + with -",), unviable=1
+    )
+    with pytest.raises(LabError, match="without a change"):
+        mutant_cargo.read({"outcomes": [{**baseline, "summary": "Failure"}]})
