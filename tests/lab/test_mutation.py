@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import mutant, mutation
+from lab import mutant, mutation, paths
 
 RUST = """\
 impl Channel {
@@ -201,3 +201,33 @@ def test_what_is_of_no_use_any_more_is_drawn_anew(tmp_path: Path) -> None:
     by_hand = [replace(one, rule=mutant.BY_HAND) for one in have]
     source.write_text("")
     assert redrawn(by_hand, set()) == []
+
+
+def test_all_mutants_can_be_read_and_written_back() -> None:
+    everything = mutant.read_all()
+    assert {one.part for one in everything} == set(mutant.PARTS)
+    for one in everything:
+        file = mutant.FOLDER / one.part / f"{one.name}.toml"
+        assert mutant.render(one) == file.read_text(), one.full_name
+
+
+@pytest.mark.parametrize("part", mutant.PARTS)
+def test_each_part_has_a_dozen_and_half_of_them_by_rules(part: str) -> None:
+    mine = [one for one in mutant.read_all() if one.part == part]
+    assert len(mine) >= 12
+    assert 2 * sum(one.rule != mutant.BY_HAND for one in mine) >= len(mine)
+
+
+def test_each_source_file_has_a_mutant() -> None:
+    tracked = mutation.tracked(paths.ROOT)
+    have = {str(edit.file) for one in mutant.read_all() for edit in one.edits}
+    missing = [file for file in tracked if mutation.part_of(file) and file not in have]
+    assert set(missing) == set(mutation.WITHOUT)
+
+
+def test_ci_runs_ten_mutants_of_all_parts_that_are_caught_in_different_ways() -> None:
+    chosen = [one for one in mutant.read_all() if one.in_ci]
+    assert len(chosen) == 10
+    assert {one.part for one in chosen} == set(mutant.PARTS)
+    suites = {catcher.suite for one in chosen for catcher in one.caught_by}
+    assert {"user", "kunit", "tools", "lab", "build"} <= suites
