@@ -30,6 +30,10 @@ class Traits:
     threads: str = "multi"
     # What the user tests expect of the kernel, and how much they do.
     profile: str = "plain"
+    # The lane whose kernel is booted, if this one has no configuration of its own.
+    kernel: str = ""
+    # Build the module with coverage instrumentation (KCOV).
+    coverage: bool = False
 
 
 TRAITS = {
@@ -44,6 +48,9 @@ TRAITS = {
     # patches itself at boot and two threads emulate its CPUs. With one thread none has died.
     "stock": Traits(2048, 300.0, 1800.0, threads="single", profile="slow"),
     "inline": Traits(),
+    "fuzz": Traits(
+        2048, 480.0, words=("slab_debug=F",), profile="debug", kernel="debug", coverage=True
+    ),
 }
 # Those that tests run in, and those that they run in if one asks for it.
 NAMES = ("plain", "debug")
@@ -86,7 +93,8 @@ class Lane:
 
     def module(self, *, kunit: bool) -> Path:
         """Builds the module for this lane and returns the file."""
-        return module.build(self.kernel, self.tools, kunit=kunit) / "ringdev.ko"
+        coverage = self.traits.coverage
+        return module.build(self.kernel, self.tools, kunit=kunit, coverage=coverage) / "ringdev.ko"
 
     def machine(self, append: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> Machine:
         """Returns the machine that this lane's guests run on."""
@@ -129,9 +137,12 @@ def prepare(name: str, want: Collection[str] = ()) -> Lane:
         packages = (*debian.TOOLS, *debian.CLANG)
         built = kernel.ensure(name, tools, debian.root(tools, packages, (debian.NEWEST,)))
     else:
-        tools = toolchain.find(lane=name, want={"kernel", "boot", *want})
-        built = kernel.ensure(name, tools)
+        of = TRAITS[name].kernel or name
+        tools = toolchain.find(lane=of, want={"kernel", "boot", *want})
+        built = kernel.ensure(of, tools)
     config = kernel.read_config(built.build / ".config")
+    if TRAITS[name].coverage and config.get("CONFIG_KCOV") != "y":
+        raise HostNotFit(f"the {name} lane needs CONFIG_KCOV=y, which {built.build} lacks")
     for symbol in NEEDED:
         if config.get(symbol) != "y":
             raise HostNotFit(f"a guest needs a kernel with {symbol}=y, which {built.build} lacks")

@@ -44,10 +44,16 @@ def _sources() -> list[Path]:
     return [path for name in SOURCES if (path := paths.ROOT / name).exists()]
 
 
-def build(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
-    """Builds ringdev.ko for a guest and returns its folder."""
+def build(kernel: Kernel, tc: Toolchain, *, kunit: bool, coverage: bool = False) -> Path:
+    """Builds ringdev.ko for a guest and returns its folder.
+
+    With ``coverage`` each basic block reports to KCOV, which the kernel must have.
+    """
     flags = ["RINGDEV_KUNIT=1"] if kunit else []
     name = f"ringdev-{'kunit' if kunit else 'plain'}"
+    if coverage:
+        flags.append("RINGDEV_KCOV=1")
+        name += "-kcov"
     return _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import accel, kernel, lane, toolchain
+from lab.errors import HostNotFit
 from lab.kernel import Kernel
 from lab.lane import Lane
 from lab.toolchain import Toolchain
@@ -29,3 +31,35 @@ def test_cpus_take_turns_where_one_thread_or_one_cpu_has_them(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
     kernel = Kernel(name, Path("/src"), Path("/build"), "7.3.4-lab", "key")
     assert Lane(name, Toolchain(tools={}), kernel, {}, accel).cpus_take_turns is turns
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Has kernels that are there, and returns the lanes whose kernels were asked for."""
+    asked: list[str] = []
+    tree = Kernel("any", tmp_path, tmp_path, "7.3.4-lab", "key")
+
+    def ensure(name: str, _tools: Toolchain) -> Kernel:
+        asked.append(name)
+        return tree
+
+    monkeypatch.setattr(toolchain, "find", lambda **_: Toolchain(tools={"qemu": Path("/qemu")}))
+    monkeypatch.setattr(kernel, "ensure", ensure)
+    monkeypatch.setattr(accel, "choose", lambda *_: "tcg")
+    (tmp_path / ".config").write_text("".join(f"{symbol}=y\n" for symbol in lane.NEEDED))
+    return asked
+
+
+def test_the_fuzz_lane_boots_the_debug_kernel(built: list[str], tmp_path: Path) -> None:
+    with (tmp_path / ".config").open("a") as config:
+        config.write("CONFIG_KCOV=y\n")
+    assert lane.prepare("fuzz").traits.coverage
+    assert built == ["debug"]
+    assert not lane.prepare("debug").traits.coverage
+
+
+def test_a_kernel_without_kcov_does_not_do_for_the_fuzz_lane(built: list[str]) -> None:
+    with pytest.raises(HostNotFit, match="CONFIG_KCOV"):
+        lane.prepare("fuzz")
+    assert built == ["debug"]
+    lane.prepare("debug")
