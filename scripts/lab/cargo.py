@@ -26,7 +26,7 @@ STATIC = "-Ctarget-feature=+crt-static"
 CORE = "ring-core-tests"
 CLIENT = "ringdev"
 # The packages with unit tests, besides the core's.
-TESTED = (CLIENT, "ringctl", "ringdev-bench", "ringdev-tests")
+TESTED = (CLIENT, "ringctl", "ringdev-bench", "ringdev-fuzz", "ringdev-tests")
 
 # Has libtest tell its results as JSON, an unstable option of it.
 LIBTEST = ("-Zunstable-options", "--format=json", "--report-time")
