@@ -5,7 +5,8 @@
 
 .DEFAULT_GOAL := modules
 .PHONY: help modules ringctl install uninstall run new test test-in-tree test-matrix test-packages
-.PHONY: selftest mutants mistakes bench lint abi doctor docs debug gdb sign rust-headers rust-analyzer
+.PHONY: selftest mutants mistakes fuzz bench lint abi doctor docs debug gdb sign rust-headers
+.PHONY: rust-analyzer
 .PHONY: release clean distclean
 
 # Variables given on make's command line reach it through the environment.
@@ -58,6 +59,9 @@ mutants: ## plant faults, and see whether the tests that must find them do
 
 mistakes: ## make in C what the compiler refuses in Rust, and see what finds it
 	@$(LAB) mistakes
+
+fuzz: ## run system calls guided by coverage, and account for all data
+	@$(LAB) fuzz
 
 bench: ## what a write and a read cost, beside pipes, sockets and C
 	@$(LAB) bench
@@ -112,6 +116,9 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  GATE=1            bench: only the instructions, and whether they are within their bounds
 #  SWITCHES=1        bench: the ring without each decision of its design as well
 #  RECORD=1          bench, mistakes, test-matrix: record what came out in Documentation
+#  MINUTES=N         fuzz: how long it searches; 10 if not given
+#  SEED=N            fuzz: another search; 1 if not given
+#  REPLAY=FILE       fuzz: run the program in FILE again and again, and nothing else
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KERNEL=7.2|7.3    the series of the kernels, of all lanes; 7.3 if not given
 #  KEY=FILE CERT=... sign: the key, and its certificate in DER

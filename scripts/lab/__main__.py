@@ -21,6 +21,7 @@ VERBS = {
     "distclean": "distclean",
     "docs": "docs",
     "doctor": "doctor",
+    "fuzz": "fuzz",
     "gdb": "gdb",
     "in-tree": "in_tree",
     "install": "install",

@@ -142,12 +142,12 @@ def build_tests(tc: Toolchain, flavour: Flavour) -> list[Path]:
     packages = [f"--package={name}" for name in flavour.packages]
     arguments = ["test", *packages, *flavour.arguments, "--no-run"]
     log = _cargo(tc, flavour.name, [*arguments, "--message-format=json"], flavour.env)
-    if programs := test_programs(log):
+    if programs := built_tests(log):
         return programs
     raise LabError(f"cargo built no test program for {flavour.suite}")
 
 
-def test_programs(log: str) -> list[Path]:
+def built_tests(log: str) -> list[Path]:
     """Returns the test programs that cargo says in JSON it has built."""
     messages = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return [

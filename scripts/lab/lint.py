@@ -35,6 +35,7 @@ NO_SPDX = (
     "Documentation/matrix/rows.json",  # JSON has no comments
     "Documentation/performance/*.svg",  # drawn by matplotlib
     "tests/bench/instructions.json",  # JSON as well
+    "tests/fuzz/corpus/*",  # programs in hexadecimal
     "tests/lab/fixtures/*",  # what kernels and programs have said, as they said it
 )
 

@@ -168,7 +168,7 @@ def _cargo(tree: Tree, suite: str, tests: Sequence[str], tc: Toolchain) -> dict[
         raise DoesNotBuild(output)
     found: list[Result] = []
     late = False
-    for program in cargo.test_programs(output):
+    for program in cargo.built_tests(output):
         listing = subprocess.run(
             [program, "--list", "--format=terse"], capture_output=True, text=True, check=True
         ).stdout

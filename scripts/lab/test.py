@@ -21,6 +21,7 @@ from lab import (
     compile_fail,
     compiled,
     errnos,
+    fuzz,
     guide,
     inventory,
     kunit,
@@ -162,6 +163,12 @@ class TestRun:
             self._guide(where)
         for width in widths if tests else ():
             self._user(where, width, programs[width], tests)
+        if (
+            name == fuzz.TEST_LANE
+            and not self._twin
+            and (replayed := fuzz.tests(where, self._only))
+        ):
+            self.results.add(*replayed)
         if of_samples:
             say(f"{name}: {len(of_samples)} tests of the samples")
             self._add(inventory.full_name("samples", name), samples.run(where, self._only))
