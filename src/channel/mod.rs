@@ -1050,21 +1050,29 @@ impl Channel {
             return;
         }
         let cursors = self.cursors.lock();
-        let released = self.move_tail(&cursors);
+        let released = self.follow(&cursors);
         drop(cursors);
         self.wake_writers(released);
     }
 
     /// Whether the tail is where the cursor is that is furthest behind, of several.
+    #[inline]
     fn tail_follows_cursors(&self) -> bool {
         self.attributes.delivery == Delivery::Broadcast && !self.attributes.overwrites()
     }
 
     /// The part of [`Channel::advance_tail`] that is done with the lock of the list held.
     fn move_tail(&self, cursors: &Cursors) -> Option<Released> {
-        if !self.tail_follows_cursors() {
-            return None;
+        if self.tail_follows_cursors() {
+            self.follow(cursors)
+        } else {
+            None
         }
+    }
+
+    /// Moves the tail to the cursor that is furthest behind.
+    #[inline]
+    fn follow(&self, cursors: &Cursors) -> Option<Released> {
         let tail = self.positions.tail().load();
         let behind = cursors
             .list
@@ -1075,6 +1083,7 @@ impl Channel {
     }
 
     /// The tail has moved, if it has. To be called with no lock held.
+    #[inline]
     fn wake_writers(&self, released: Option<Released>) {
         if let Some(released) = released {
             ring::wake_writers(&self.positions, &self.attributes, released, &self.writers);
@@ -1126,8 +1135,16 @@ impl Channel {
 
     /// A reader has taken something. If it was the last, those who poll learn that the end has
     /// come. To be called with no lock held.
+    #[inline]
     fn note_end(&self, reader: &Reader, ending: bool) {
-        if ending && self.unread(reader) == 0 {
+        if ending {
+            self.wake_at_end(reader);
+        }
+    }
+
+    #[cold]
+    fn wake_at_end(&self, reader: &Reader) {
+        if self.unread(reader) == 0 {
             reader.pollers.wake();
         }
     }

@@ -318,6 +318,7 @@ impl Channel {
 
     /// Waits until there is something at the cursor, or the end. `EAGAIN` if it may not wait,
     /// `ERESTARTSYS`, `ESHUTDOWN`.
+    #[inline(never)]
     fn wait_for_data(&self, end: &ReadEnd, waiting: Waiting) -> Result<Awoke> {
         let reader = &*end.reader;
         if reader.is_evicted() {
@@ -370,6 +371,7 @@ impl Channel {
 
     /// A reader leaves, whatever the reason: if it was woken for what it has not taken, the next
     /// sleeper gets its wake-up.
+    #[inline]
     pub(crate) fn pass_on_to_reader(&self, reader: &Reader) {
         if self.attributes.delivery == Delivery::Shared {
             ring::pass_on_to_reader(&self.positions, self.mark(reader), &*self.readers);

@@ -121,13 +121,13 @@ impl Channel {
     ) -> Result {
         let overwrites = self.attributes.overwrites();
         let mut end = from.remaining();
-        let may_wait = waiting == Waiting::Allowed;
+        let needed = self.attributes.needed(end, waiting == Waiting::Allowed);
         let mut faults = 0;
 
         while *written < end {
             let left = end - *written;
             let mut most = left.min(COPY_MAX);
-            let least = self.attributes.needed(end, may_wait).min(left);
+            let least = needed.min(left);
             if overwrites {
                 // Nothing is given up for what cannot be read.
                 most = from.fault_in(most);
@@ -201,7 +201,8 @@ impl Channel {
         if length == 0 {
             return Ok(());
         }
-        let stored = self.attributes.needed(len, waiting == Waiting::Allowed);
+        let may_wait = waiting == Waiting::Allowed;
+        let stored = self.attributes.needed(len, may_wait);
         let overwrites = self.attributes.overwrites();
         let mut faults = 0;
 
@@ -257,6 +258,7 @@ impl Channel {
     }
 
     /// Nothing was written, and data may have been given up for it: who polls for that looks again.
+    #[cold]
     fn report_loss(&self) {
         if self.attributes.overwrites() {
             self.readers.wake_all_pollers();
@@ -288,6 +290,7 @@ impl Channel {
 
     /// Waits until `bytes` bytes are free, or nothing can be written any more, or not so many at
     /// once.
+    #[inline(never)]
     fn wait_for_room(&self, bytes: usize, waiting: Waiting) -> Result {
         if waiting == Waiting::Refused {
             return Err(EAGAIN);

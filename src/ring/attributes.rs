@@ -77,9 +77,12 @@ impl Attributes {
     /// [`Capacity::max_record`].
     #[inline]
     pub(crate) fn needed(self, len: usize, may_wait: bool) -> usize {
-        let in_one_piece = may_wait && self.full == Full::Block && len <= Capacity::ATOMIC_WRITE;
         match self.framing {
-            Framing::Stream if in_one_piece => len,
+            Framing::Stream
+                if may_wait && self.full == Full::Block && len <= Capacity::ATOMIC_WRITE =>
+            {
+                len
+            }
             Framing::Stream => 1,
             // CAST: At most a quarter of the largest capacity, and a header.
             Framing::Record => Header::stored(len as u32) as usize,
