@@ -80,6 +80,8 @@ mod tests {
         assert_eq!(rate(None), "-");
         assert_eq!(rate(Some(0.0)), "0");
         assert_eq!(rate(Some(0.25)), "0.2");
+        assert_eq!(rate(Some(9.94)), "9.9");
+        assert_eq!(rate(Some(9.95)), "10");
         assert_eq!(rate(Some(9.96)), "10");
         assert_eq!(rate(Some(123_456.7)), "123457");
         assert_eq!(size_rate(None), "-");
