@@ -16,7 +16,8 @@ use nix::unistd::{Whence, close, getpid, lseek64, mkfifo, pipe};
 
 use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
-use crate::harness::{Test, test};
+use crate::harness::{Test, by_lane, test};
+use crate::random::Random;
 use crate::task::{Call, Process, Task};
 use crate::words::Account;
 
@@ -42,6 +43,7 @@ pub const TESTS: &[Test] = &[
     test!(end_waits_for_every_copy_of_the_writer),
     test!(session_ends_with_the_last_endpoint),
     test!(session_that_ends_gives_up_what_was_read_as_well),
+    test!(sessions_that_begin_and_end_all_the_time_keep_the_accounts).seconds(60),
     test!(killed_writer_is_an_end_too),
     test!(killed_reader_breaks_it_too),
     test!(opening_again_ends_the_end),
@@ -542,6 +544,61 @@ fn session_that_ends_gives_up_what_was_read_as_well() {
                 close(end.as_raw_fd()).expect("close");
             }
         }
+    }
+}
+
+/// Threads open, write, read and close, so that a session ends now and then while another thread is
+/// opening.
+fn sessions_that_begin_and_end_all_the_time_keep_the_accounts() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let threads = [1, 2, 3, 4].map(|number| {
+            Task::spawn(move || {
+                let mut random = Random::new(number);
+                let mut account = Account::default();
+                let amount = |count| if kind.is_stream() { count as u64 } else { 1 };
+                for _ in 0..by_lane(1000, 200) {
+                    let end = ring.open(OFlag::O_RDWR | OFlag::O_NONBLOCK);
+                    for _ in 0..random.up_to(3) {
+                        match nix::unistd::write(&end, MESSAGE) {
+                            Ok(count) => account.accepted += amount(count),
+                            Err(Errno::EAGAIN | Errno::ENOBUFS) => {}
+                            Err(error) => panic!("write: {error}"),
+                        }
+                    }
+                    for _ in 0..random.up_to(2) {
+                        match nix::unistd::read(&end, &mut [0; MESSAGE.len()]) {
+                            Ok(count) => {
+                                assert_ne!(count, 0, "{kind}: an end, and it is a writer itself");
+                                account.received += amount(count);
+                            }
+                            Err(error) => assert_eq!(error, Errno::EAGAIN),
+                        }
+                    }
+                }
+                account
+            })
+        });
+        let mut all = Account::default();
+        threads
+            .into_iter()
+            .for_each(|thread| all.add(thread.finish()));
+        let info = ring.info();
+        let said = Account::of_ring(kind, &info);
+        assert_eq!(
+            (said.accepted, said.received),
+            (all.accepted, all.received),
+            "{kind}"
+        );
+        assert_eq!(info.unread, 0, "{kind}");
+        if !kind.is_broadcast() {
+            assert_eq!(said.received + said.lost, said.accepted, "{kind}");
+        }
+        // And the next one begins with nothing.
+        let reader = ring.reader();
+        assert_eq!(State::of(reader), State::Nothing, "{kind}");
+        ring.writer().put(b"next");
+        assert_eq!(reader.take(10), Ok(b"next".to_vec()), "{kind}");
     }
 }
 
