@@ -262,43 +262,52 @@ fn quota_covers_what_an_evicted_reader_keeps() {
     });
 }
 
+/// Two rings at a time, with many endpoints that outlive them or are evicted. The kinds are those
+/// whose readers can be.
 fn quota_covers_all_memory_whatever_a_user_does() {
+    const RINGS: usize = 2;
+    const ENDS: usize = 60;
     as_watched_user(|check| {
-        let kinds: Vec<_> = Kind::all().collect();
+        let kinds: Vec<_> = Kind::all().filter(|kind| kind.is_broadcast()).collect();
         let mut random = Random::new(5);
         let (mut rings, mut ends) = (Vec::<Ring>::new(), Vec::<OwnedFd>::new());
-        let mut refused = 0;
+        let (mut refused, mut evicted) = (0, 0);
         for step in 0..by_lane(3000, 600) {
             let size = (1 << 15) << random.up_to(6);
             let index = random.next() as usize;
-            let ring = rings.get(index % rings.len().max(1)).copied();
-            let answer = match (random.up_to(8), ring) {
-                (1, _) | (_, None) => {
+            let answer = match (random.up_to(100), rings.get(index % RINGS).copied()) {
+                (_, None) => {
                     let kind = kinds[index % kinds.len()];
                     let name = format!("quota-{step}");
                     let made = control().create(kind.request(&name, size));
+                    if made.is_err() && !ends.is_empty() {
+                        // It may be that of a ring that is gone, and still charged.
+                        ends.swap_remove(index % ends.len());
+                    }
                     made.map(|()| rings.push(Ring::known(&name)))
                 }
-                (2 | 3, Some(ring)) => ring.resize(size),
-                (4, Some(ring)) => {
-                    let flags = [OFlag::O_RDONLY, OFlag::O_WRONLY, OFlag::O_RDWR];
-                    let flags = flags[index % 3] | OFlag::O_NONBLOCK;
-                    ring.try_open(flags).map(|end| ends.push(end))
-                }
-                (5, Some(ring)) => match ring.cursors().first() {
-                    Some(cursor) => ring.evict(cursor.id),
-                    None => Ok(()),
-                },
-                (6, Some(ring)) => {
+                (1, Some(ring)) => {
                     ring.destroy();
                     rings.retain(|other| other.name() != ring.name());
                     Ok(())
                 }
-                (7, _) if ends.len() > 20 => {
-                    ends.swap_remove(index % ends.len());
+                (2..=27, Some(ring)) => ring.resize(size),
+                (28..=52, Some(ring)) => {
+                    let flags = [OFlag::O_RDONLY, OFlag::O_WRONLY, OFlag::O_RDWR];
+                    let flags = flags[index % flags.len()] | OFlag::O_NONBLOCK;
+                    ring.try_open(flags).map(|end| ends.push(end))
+                }
+                (53..=75, Some(ring)) => match ring.cursors().last() {
+                    Some(cursor) => ring.evict(cursor.id).map(|()| evicted += 1),
+                    None => Ok(()),
+                },
+                (76..=90, Some(_)) => {
+                    if ends.len() > ENDS {
+                        ends.swap_remove(index % ends.len());
+                    }
                     Ok(())
                 }
-                (_, Some(_)) => match ends.get(index % ends.len().max(1)) {
+                (_, Some(_)) => match ends.get(index % ENDS) {
                     Some(end) => nix::unistd::write(end, &[b'x'; 1000]).map(drop),
                     None => Ok(()),
                 },
@@ -306,11 +315,10 @@ fn quota_covers_all_memory_whatever_a_user_does() {
             match answer {
                 Ok(()) => {}
                 Err(Errno::EDQUOT) => refused += 1,
-                // Shared cursors, data that do not fit, ends that only read, rings that are full or
+                // Data that do not fit, ends that only read, rings that are full or
                 // gone, and nobody to write for.
                 Err(
-                    Errno::EINVAL
-                    | Errno::EBUSY
+                    Errno::EBUSY
                     | Errno::EBADF
                     | Errno::EAGAIN
                     | Errno::ENOBUFS
@@ -321,12 +329,8 @@ fn quota_covers_all_memory_whatever_a_user_does() {
             }
             check(&format!("step {step}"));
         }
-        note!(
-            "{refused} times refused, {} rings and {} ends left",
-            rings.len(),
-            ends.len()
-        );
-        assert!(refused > 0);
+        note!("{refused} times refused, {evicted} readers evicted");
+        assert!(refused > 0 && evicted > 0);
     });
 }
 
