@@ -295,6 +295,7 @@ fn sendfile_from_any_ring_is_einval_and_takes_nothing() {
             let (socket, _peer) =
                 socketpair(AddressFamily::Unix, SockType::Stream, None, flags).expect("socketpair");
             let outputs = [full, file_with(b"").into(), other, socket];
+            from.set_nonblocking(true);
             let before = (from.cursor(), from.info());
             let answers = outputs.each_ref().map(|to| {
                 // Of one message, and of more than there is.
@@ -519,6 +520,7 @@ fn splice_that_waits_ends_with_what_ends_a_read() {
             drop(writer);
             assert_eq!(splicer.finish(), Ok(0), "{kind}");
         }
+        let _writer = ring.writer();
         if kind.is_broadcast() {
             let reader = ring.reader();
             let splicer = waiting_splice(reader, to_pipe);
