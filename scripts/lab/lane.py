@@ -60,6 +60,15 @@ KVM_FRACTION = 0.5
 # For a guest in which KASAN has to speak: KFENCE now and then takes an object out of its sight, to
 # look at it itself.
 NO_KFENCE = "kfence.sample_interval=0"
+# What finds trouble in a kernel and can be turned off while it runs, as the guest's init names it.
+AIDS = {
+    "CONFIG_KASAN": "kasan",
+    "CONFIG_PROVE_LOCKING": "lockdep",
+    "CONFIG_DEBUG_KMEMLEAK": "kmemleak",
+    "CONFIG_FAILSLAB": "failslab",
+    "CONFIG_DETECT_HUNG_TASK": "hung_task",
+    "CONFIG_SOFTLOCKUP_DETECTOR": "soft_watchdog",
+}
 # What a kernel of the user's own may lack, and no guest can do without.
 NEEDED = ("CONFIG_BLK_DEV_INITRD", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_VIRTIO_CONSOLE",
           "CONFIG_VIRTIO_PCI", "CONFIG_DEVTMPFS", "CONFIG_CGROUPS", "CONFIG_TMPFS")  # fmt: skip
@@ -90,6 +99,13 @@ class Lane:
     def signed_modules(self) -> bool:
         """Tells whether the kernel marks itself for a module without a signature, as ours is."""
         return self.config.get("CONFIG_MODULE_SIG") == "y"
+
+    @property
+    def aids(self) -> frozenset[str]:
+        """The aids that must be at work in a guest: those that the lab has configured."""
+        if self.kernel.from_user:
+            return frozenset()
+        return frozenset(aid for symbol, aid in AIDS.items() if self.config.get(symbol) == "y")
 
     def module(self, *, kunit: bool) -> Path:
         """Builds the module for this lane and returns the file."""

@@ -49,6 +49,8 @@ class Case:
     # have to pass.
     fails: Sequence[str] = ()
     skips: Sequence[str] = ()
+    # Whether `make test` boots it as well, which has little time.
+    in_make_test: bool = True
     # Whether the results must be seen not to fit together. None where the guest ends before it has
     # handed them over: how many the host gets is chance.
     torn: bool | None = False
@@ -221,6 +223,7 @@ CASES = (
         command="ringdev-tests --red --only module_file_left_covered_passes",
         of_harness=True,
         expected=("module_file_left_covered_passes",),
+        in_make_test=False,
     ),
     Case(
         "a warning of the kernel",
@@ -302,6 +305,15 @@ CASES = (
         append=(lane.NO_KFENCE,),
     ),
     Case(
+        "aids of the kernel that are turned off",
+        Exit.NO_VERDICT,
+        ("no verdict:", "not at work at the end: kmemleak, lockdep"),
+        command="echo off >/sys/kernel/debug/kmemleak;"
+        f" echo 0 >/proc/sys/kernel/prove_locking; {GOOD}",
+        lane="debug",
+        in_make_test=False,
+    ),
+    Case(
         "a leak",
         Exit.LEAK,
         ("leak:", "unreferenced object", "leak (", "/red.c:"),
@@ -331,9 +343,18 @@ def main(argv: list[str]) -> int:
     return Exit.TESTS_FAILED if results.count(Status.FAILED) else Exit.PASSED
 
 
-def cases(lane_name: str, only: str = "") -> list[Case]:
-    """Returns the cases for a lane, or those of them whose name ``only`` matches."""
-    return [case for case in CASES if case.lane == lane_name and matches(case.name, only)]
+def cases(lane_name: str, only: str = "", *, all_of_them: bool = True) -> list[Case]:
+    """Returns the cases for a lane, or those of them whose name ``only`` matches.
+
+    ``make test`` leaves out some, unless it is asked for them.
+    """
+    return [
+        case
+        for case in CASES
+        if case.lane == lane_name
+        and matches(case.name, only)
+        and (all_of_them or only or case.in_make_test)
+    ]
 
 
 def run(where: Lane, chosen: Sequence[Case]) -> Iterator[Result]:

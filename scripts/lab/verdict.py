@@ -5,7 +5,7 @@ A run is good only if nothing speaks against it *and* the guest's record is whol
 so by the guest, last, after the module was unloaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lab import splat
@@ -52,10 +52,17 @@ class Verdict:
         return SENTENCES[self.code] + (f" ({self.detail})" if self.detail else "")
 
 
-def judge(task: Task, outcome: Outcome, *, signed_modules: bool) -> Verdict:
-    """Judges how the guest fared; not what its command made of it, nor the test results."""
+def judge(
+    task: Task, outcome: Outcome, *, signed_modules: bool, aids: Collection[str] = ()
+) -> Verdict:
+    """Judges how the guest fared; not what its command made of it, nor the test results.
+
+    ``aids`` are those of the kernel that must be at work until the end.
+    """
     splats = _splats(outcome)
     code, detail = _first_trouble(task, outcome, splats, signed_modules)
+    if code is Exit.PASSED and (idle := set(aids) - set(outcome.facts.get("aids", "").split())):
+        code, detail = Exit.NO_VERDICT, f"not at work at the end: {', '.join(sorted(idle))}"
     return Verdict(code, detail, splats)
 
 

@@ -174,6 +174,26 @@ def test_each_kind_of_end_has_its_verdict(
     assert verdict.code is code, verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("aids kasan kmemleak lockdep", Exit.PASSED),
+        ("aids lockdep", Exit.NO_VERDICT),
+        ("aids", Exit.NO_VERDICT),
+        ("kernel 7.3.4", Exit.NO_VERDICT),
+    ],
+)
+def test_an_aid_that_is_not_at_work_spoils_a_good_run(
+    task: Task, play: Callable[..., Outcome], said: str, code: Exit
+) -> None:
+    outcome = play(instead(TAINTED, ["record", said], TAINTED))
+    verdict = judge(task, outcome, signed_modules=False, aids={"lockdep", "kmemleak"})
+    assert verdict.code is code
+    assert ("not at work at the end: kmemleak" in verdict.sentence) is (code is Exit.NO_VERDICT)
+    # Which there are is the lane's to know.
+    assert judge(task, outcome, signed_modules=False).code is Exit.PASSED
+
+
 def test_what_qemu_complains_of_is_told(task: Task, play: Callable[..., Outcome]) -> None:
     verdict = judge(task, play([["what is this"]]), signed_modules=False)
     assert verdict.code is Exit.NO_VERDICT

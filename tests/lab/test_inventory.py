@@ -282,7 +282,7 @@ ABSENT: dict[str, Plant] = {
     "compile_fail (plain)": lambda patch: patch.setattr(compile_fail, "tests", lambda *_: []),
     "compiled (debug)": lambda patch: patch.setattr(compiled, "tests", lambda *_: []),
     "new (plain)": lambda patch: patch.setattr(new, "tests", lambda *_: []),
-    "selftest (debug)": lambda patch: patch.setattr(selftest, "cases", lambda *_: []),
+    "selftest (debug)": lambda patch: patch.setattr(selftest, "cases", lambda *_, **__: []),
     "lab": lambda patch: patch.setattr(pytools, "tests", lambda *_: ("lab", [])),
     "abi": lambda patch: patch.setattr(abi, "tests", lambda *_: ("abi", [])),
     "core": lambda patch: patch.setattr(test.TestRun, "on_host", lambda _: None),

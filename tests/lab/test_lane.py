@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import accel, kernel, lane, toolchain
+from lab import accel, kernel, lane, paths, toolchain
 from lab.errors import HostNotFit
 from lab.kernel import Kernel
 from lab.lane import Lane
@@ -63,3 +63,29 @@ def test_a_kernel_without_kcov_does_not_do_for_the_fuzz_lane(built: list[str]) -
         lane.prepare("fuzz")
     assert built == ["debug"]
     lane.prepare("debug")
+
+
+def lane_of(name: str, config: dict[str, str], *, from_user: bool = False) -> Lane:
+    tree = Kernel(name, Path("/src"), Path("/build"), "7.3.4-lab", "key", from_user=from_user)
+    return Lane(name, Toolchain(tools={}), tree, config, "tcg")
+
+
+def test_an_aid_must_be_at_work_where_the_lab_has_configured_it() -> None:
+    config = {"CONFIG_KASAN": "y", "CONFIG_PROVE_LOCKING": "n", "CONFIG_FAILSLAB": "y"}
+    assert lane_of("debug", config).aids == {"kasan", "failslab"}
+    assert lane_of("debug", config, from_user=True).aids == frozenset()
+
+
+def test_the_debug_lane_has_all_aids() -> None:
+    fragments = [paths.ROOT / f"scripts/lanes/{name}.config" for name in ("base", "debug")]
+    config = {
+        symbol: value
+        for fragment in fragments
+        for symbol, value in kernel.read_config(fragment).items()
+    }
+    assert lane_of("debug", config).aids == set(lane.AIDS.values())
+
+
+def test_the_guest_names_each_aid() -> None:
+    script = (paths.ROOT / "scripts/lab/guest/lib.sh").read_text()
+    assert {aid for aid in lane.AIDS.values() if f'aids="$aids {aid}"' not in script} == set()

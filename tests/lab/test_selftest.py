@@ -179,6 +179,15 @@ def test_cases_are_chosen_by_lane_and_name() -> None:
     assert selftest.cases("plain", "a leak") == []
 
 
+def test_make_test_leaves_out_some_cases_unless_it_is_asked_for_them() -> None:
+    name = "aids of the kernel that are turned off"
+    in_test = [case.name for case in selftest.cases("debug", all_of_them=False)]
+    assert "a leak" in in_test
+    assert name not in in_test
+    assert [case.name for case in selftest.cases("debug", name, all_of_them=False)] == [name]
+    assert name in [case.name for case in selftest.cases("debug")]
+
+
 @pytest.mark.parametrize(("status", "code"), [(Status.PASSED, 0), (Status.FAILED, 1)])
 def test_the_exit_code_says_whether_a_case_failed(
     monkeypatch: pytest.MonkeyPatch, status: Status, code: int

@@ -37,6 +37,31 @@ set_up() {
 	exec 3<>"$RECORD"
 }
 
+# Looks at the log while it has the boot: later, a test may have filled it.
+kasan_begin() {
+	! dmesg | grep -q 'KernelAddressSanitizer initialized' || kasan=1
+}
+
+# Tells whether a file is there and has a line that matches.
+has() {
+	[ -e "$1" ] && grep -q "$2" "$1"
+}
+
+# Names the kernel's aids that are at work. One that has turned itself off finds nothing any more,
+# and says so at most in a line of the log.
+report_aids() {
+	aids=
+	[ -z "$kasan" ] || aids="$aids kasan"
+	[ -z "$kmemleak" ] || aids="$aids kmemleak"
+	if has /proc/lockdep_stats 'debug_locks: *1$' && has /proc/sys/kernel/prove_locking 1; then
+		aids="$aids lockdep"
+	fi
+	! has /proc/sys/kernel/hung_task_timeout_secs '[1-9]' || aids="$aids hung_task"
+	! has /proc/sys/kernel/soft_watchdog 1 || aids="$aids soft_watchdog"
+	[ ! -d /sys/kernel/debug/failslab ] || aids="$aids failslab"
+	say aids "$aids"
+}
+
 # Objects that were lost before the module came are not its leaks.
 kmemleak_begin() {
 	[ -e /sys/kernel/debug/kmemleak ] || return 0
@@ -128,7 +153,8 @@ kmemleak_end() {
 	[ -e /sys/kernel/debug/kmemleak ] || return 0
 	sleep 6
 	echo scan >/sys/kernel/debug/kmemleak
-	echo scan >/sys/kernel/debug/kmemleak
+	# Refused if it has turned itself off, as it does when it finds no memory.
+	! echo scan >/sys/kernel/debug/kmemleak || kmemleak=1
 	cat /sys/kernel/debug/kmemleak >/dev/console
 	say leaks "$(grep -c '^unreferenced object' /sys/kernel/debug/kmemleak)"
 }
