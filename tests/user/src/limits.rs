@@ -97,7 +97,7 @@ fn max_capacity_is_the_most_a_ring_may_have() {
 }
 
 /// Runs `body` as a user without rights, who may use the control node.
-fn as_user(user: u32, body: impl FnOnce()) {
+pub fn as_user(user: u32, body: impl FnOnce()) {
     fs::set_permissions(NODE, Permissions::from_mode(0o666)).expect("chmod the control node");
     Process::fork(|| {
         setgroups(&[]).expect("setgroups");
@@ -108,7 +108,7 @@ fn as_user(user: u32, body: impl FnOnce()) {
     .finish();
 }
 
-const USER: u32 = 1000;
+pub const USER: u32 = 1000;
 
 fn create(name: &str, capacity: u64) -> nix::Result<()> {
     control().create(STREAM.request(name, capacity))

@@ -42,6 +42,7 @@ mod limits;
 mod load;
 mod memory;
 mod module;
+mod namespaces;
 mod node;
 mod overwrite;
 mod poll;
@@ -68,7 +69,7 @@ use std::process::ExitCode;
 
 use harness::{Lane, Place, Test};
 
-const SUBJECTS: [&[Test]; 31] = [
+const SUBJECTS: [&[Test]; 32] = [
     write::TESTS,
     read::TESTS,
     poll::TESTS,
@@ -96,6 +97,7 @@ const SUBJECTS: [&[Test]; 31] = [
     watermark::TESTS,
     statistics::TESTS,
     limits::TESTS,
+    namespaces::TESTS,
     chaos::TESTS,
     debugfs::TESTS,
     trace::TESTS,
