@@ -58,16 +58,16 @@ const OUT: PollFlags = PollFlags::POLLOUT.union(PollFlags::POLLWRNORM);
 const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// A FIFO and a ring, of the same size, that are to behave alike.
-struct Pair {
+pub struct Pair {
     paths: [String; 2],
 }
 
 /// The same end of both.
 #[derive(Clone, Copy)]
-struct Ends([Endpoint; 2]);
+pub struct Ends(pub [Endpoint; 2]);
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let fifo = format!("/tmp/fifo-{}", getpid());
         let _ = fs::remove_file(&fifo);
         mkfifo(fifo.as_str(), Mode::S_IRUSR | Mode::S_IWUSR).expect("mkfifo");
@@ -78,7 +78,7 @@ impl Pair {
     }
 
     /// Opens both. Whatever they are opened for, nothing waits.
-    fn open(&self, flags: OFlag) -> Ends {
+    pub fn open(&self, flags: OFlag) -> Ends {
         Ends(self.paths.each_ref().map(|path| {
             let fd = open(path.as_str(), flags | OFlag::O_NONBLOCK, Mode::empty());
             Endpoint::keep(fd.unwrap_or_else(|error| panic!("open {path}: {error}")))
@@ -86,7 +86,7 @@ impl Pair {
     }
 
     /// A reading and a writing end of both. (A FIFO wants the reader first.)
-    fn ends(&self) -> (Ends, Ends) {
+    pub fn ends(&self) -> (Ends, Ends) {
         (self.open(OFlag::O_RDONLY), self.open(OFlag::O_WRONLY))
     }
 }

@@ -17,6 +17,7 @@ use nix::unistd::{Whence, close, getpid, gettid, lseek64};
 
 use crate::control::{Kind, Ring};
 use crate::endpoint::{Endpoint, open_ring};
+use crate::hangup::Pair;
 use crate::harness::{Test, by_lane, test};
 use crate::random::Random;
 use crate::task::{Call, Process, Task, be_urgent, stay_on_cpu};
@@ -33,6 +34,9 @@ pub const TESTS: &[Test] = &[
     test!(sigio_ends_with_the_endpoint),
     test!(sigio_without_an_owner_goes_nowhere),
     test!(sigio_to_several_endpoints_reaches_each),
+    test!(sigio_of_an_endpoint_for_both_directions_tells_of_both_as_of_a_fifo),
+    test!(sigio_tells_of_a_hangup_as_of_a_fifos),
+    test!(sigio_tells_of_a_clear_and_of_a_destroy),
     test!(sigio_does_not_tell_of_what_another_reader_does),
     test!(sigio_does_not_come_from_the_writer_that_waits),
 ];
@@ -333,6 +337,77 @@ fn sigio_to_several_endpoints_reaches_each() {
     for (signal, end) in signals.into_iter().zip(ends) {
         let news = pending(signal).expect("each is told");
         assert_eq!(poll_details(&news).0, end.as_raw_fd());
+    }
+}
+
+/// Takes all pending signals of a kind, and returns why they were sent: `POLL_IN`, `POLL_OUT`.
+fn reasons(signal: Signal) -> Vec<i32> {
+    std::iter::from_fn(|| pending(signal))
+        .map(|news| news.si_code)
+        .collect()
+}
+
+fn sigio_of_an_endpoint_for_both_directions_tells_of_both_as_of_a_fifo() {
+    let signal = Signal::SIGUSR1;
+    hold(signal);
+    let pair = Pair::new();
+    let (asking, others) = (pair.open(OFlag::O_RDWR), pair.open(OFlag::O_RDWR));
+    for (asks, other) in asking.0.into_iter().zip(others.0) {
+        ask(asks);
+        choose_signal(asks, signal);
+        other.put(b"x");
+        assert_eq!(reasons(signal), [POLL_IN]);
+        other.fill();
+        reasons(signal);
+        other.drain();
+        assert_eq!(reasons(signal), [POLL_OUT]);
+        set_async(asks, false);
+    }
+}
+
+fn sigio_tells_of_a_hangup_as_of_a_fifos() {
+    hold(Signal::SIGIO);
+    let pair = Pair::new();
+    let (readers, writers) = pair.ends();
+    for (reader, writer) in readers.0.into_iter().zip(writers.0) {
+        ask(reader);
+        close(writer.as_raw_fd()).expect("close");
+        assert!(pending(Signal::SIGIO).is_some(), "the last writer left");
+        set_async(reader, false);
+    }
+    let writers = pair.open(OFlag::O_WRONLY);
+    for (reader, writer) in readers.0.into_iter().zip(writers.0) {
+        ask(writer);
+        close(reader.as_raw_fd()).expect("close");
+        assert!(pending(Signal::SIGIO).is_some(), "the last reader left");
+        set_async(writer, false);
+    }
+}
+
+fn sigio_tells_of_a_clear_and_of_a_destroy() {
+    let [of_reader, of_writer] = [Signal::SIGUSR1, Signal::SIGUSR2];
+    for kind in Kind::all() {
+        let ring = Ring::new(kind, 1 << 16);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        for (end, signal) in [(reader, of_reader), (writer, of_writer)] {
+            hold(signal);
+            ask(end);
+            choose_signal(end, signal);
+        }
+        if kind.blocks() {
+            writer.fill();
+        } else {
+            writer.put(b"unread");
+        }
+        reasons(of_reader);
+        ring.clear();
+        assert_eq!(reasons(of_reader), [POLL_IN], "{kind}: what it lost");
+        if kind.blocks() {
+            assert_eq!(reasons(of_writer), [POLL_OUT], "{kind}: that there is room");
+        }
+        ring.destroy();
+        assert_eq!(reasons(of_reader), [POLL_IN], "{kind}: the end");
+        assert_eq!(reasons(of_writer), [POLL_OUT], "{kind}: the end");
     }
 }
 
