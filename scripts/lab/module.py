@@ -274,8 +274,12 @@ def _build(
     with paths.locked(home / "lock", f"building {name}") as lock:
         links, out, log = home / "in", home / "out", home / "build.log"
         shutil.rmtree(links, ignore_errors=True)
-        if anew:
+        # A build that was cut short may have gone on without us, and have compiled a source before
+        # it was changed back: what is newer than its source then is not of that source.
+        unfinished = home / "unfinished"
+        if anew or unfinished.exists():
             shutil.rmtree(out, ignore_errors=True)
+        unfinished.touch()
         for source in sources:
             link_sources(source, links / source.name)
         make = kernel.make(
@@ -285,6 +289,7 @@ def _build(
             make = kernel.root.command(home, (folder, kernel.src, kernel.build), make)
         with log.open("w") as output:
             code = command.run(make, env=tc.env(), log=output, lock=lock)
+        unfinished.unlink()
         if code:
             said = log.read_text(errors="replace").rstrip().replace(str(links), str(folder))
             raise LabError(f"{name} does not build for the {kernel.lane} kernel:\n{said}")

@@ -2,11 +2,13 @@
 """Modules: how large one is, and how long it takes to build."""
 
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from lab import module
+from lab import command, module, paths
+from lab.errors import LabError
 from lab.kernel import Kernel
 from lab.toolchain import Toolchain
 
@@ -34,6 +36,38 @@ def test_a_build_is_timed_by_what_its_processes_have_worked(
     monkeypatch.setattr(module, "_build", build)
     assert module.seconds(KERNEL, Toolchain(tools={})) > 0
     assert module.seconds_external(Path(__file__).parent, KERNEL, Toolchain(tools={})) > 0
+
+
+def test_a_build_that_was_cut_short_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    external = tmp_path / "external"
+    external.mkdir()
+    (external / "Kbuild").write_text("obj-m := external.o\n")
+    ends: list[BaseException | int] = [0, 0, KeyboardInterrupt(), 0, 1, 0]
+    found: list[bool] = []
+
+    def run(make: list[str], **_: object) -> int:
+        out = Path(make[-1])
+        found.append((out / "external.o").exists())
+        out.mkdir(exist_ok=True)
+        (out / "external.o").touch()
+        end = ends.pop(0)
+        if isinstance(end, int):
+            return end
+        raise end
+
+    def make(_kernel: Kernel, _tools: Toolchain, *words: str) -> list[str]:
+        return ["make", *(word.removeprefix("MO=") for word in words if word.startswith("MO="))]
+
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(Kernel, "make", make)
+    for failure in (None, None, KeyboardInterrupt, None, LabError, None):
+        with pytest.raises(failure) if failure else nullcontext():
+            module.build_external(external, KERNEL, Toolchain(tools={}))
+    # The third one was interrupted; that the fifth one failed does no harm.
+    assert found == [False, True, True, False, True, True]
 
 
 def test_the_hash_of_the_sources_follows_them(tmp_path: Path) -> None:
