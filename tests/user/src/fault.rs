@@ -6,6 +6,7 @@
 use nix::errno::Errno;
 use nix::sys::mman::ProtFlags;
 
+use crate::control::{Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note, test};
 use crate::memory::{PAGE, Pages, Span};
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = &[
     test!(bad_address_of_the_vector_itself_is_efault),
     test!(read_only_memory_cannot_be_read_into),
     test!(missing_pages_are_filled_in),
+    test!(missing_pages_of_a_long_transfer_are_filled_in).no_ring(),
     test!(lengths_that_no_memory_has_are_refused)
         .not_of_32_bits("it can ask for no length that the kernel cannot have"),
     test!(lengths_beyond_the_limit_of_a_call_are_cut),
@@ -36,6 +38,9 @@ pub const TESTS: &[Test] = &[
 ];
 
 const NONE: ProtFlags = ProtFlags::PROT_NONE;
+
+/// Bytes of a transfer that is done in many pieces.
+const LONG: usize = 8 << 20;
 
 /// Two pages, the second of which cannot be touched.
 fn cliff() -> Pages {
@@ -322,6 +327,15 @@ fn missing_pages_are_filled_in() {
     assert_eq!(ring.readv_to(&halves), Ok(size));
     assert_eq!(fresh.get(size / 2, size / 2), bytes[..size / 2]);
     assert_eq!(fresh.get(0, size / 2), bytes[size / 2..]);
+}
+
+/// As many as one likes, as long as the transfer gets on.
+fn missing_pages_of_a_long_transfer_are_filled_in() {
+    const PAGES: usize = LONG / PAGE;
+    let ring = Ring::new(STREAM, LONG as u64);
+    let both = ring.both();
+    assert_eq!(both.write_from(Pages::map(PAGES).span(0, LONG)), Ok(LONG));
+    assert_eq!(both.read_to(Pages::map(PAGES).span(0, LONG)), Ok(LONG));
 }
 
 fn lengths_that_no_memory_has_are_refused() {
