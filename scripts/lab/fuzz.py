@@ -38,6 +38,9 @@ FAILURES = paths.ROOT / "target/fuzz"
 TEST_LANE = "debug"
 TEST_SECONDS = 600.0
 
+# tests/fuzz/src/ring.rs has it as well.
+MAX_USER_BYTES = 1 << 20
+
 MINUTES = 10
 # How often REPLAY= runs a program: what depends on a race does not fail each time.
 TIMES = 200
@@ -47,7 +50,7 @@ PATIENCE = 400.0
 CHUNK = 12
 
 # How the guest's program announces one in the kernel's log.
-_ANNOUNCED = re.compile(r"fuzz: program ([0-9a-f]*)")
+_ANNOUNCED = re.compile(r"fuzz: program (\d+)")
 
 # What the report is about beside the numbers: whose lines are listed that were not reached.
 LISTED = ("src/channel/", "src/endpoint.rs", "src/control.rs", "src/registry.rs")
@@ -70,6 +73,8 @@ class Report:
     kept: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
+    # All that were begun, by their numbers.
+    programs: dict[int, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     # Where the module's code was reached, from its beginning on.
     covered: set[int] = field(default_factory=set)
@@ -86,6 +91,9 @@ def read_report(text: str) -> Report:
         elif verb == "|" and report.failures:
             last = report.failures[-1]
             report.failures[-1] = Failure(last.program, last.rule, (*last.said, rest))
+        elif verb == "at":
+            number, _, program = rest.partition(" ")
+            report.programs[int(number)] = program
         elif verb == "new":
             report.found.append(rest)
         elif verb == "keep":
@@ -197,8 +205,8 @@ def _boot(where: Lane, words: Sequence[str], files: Sequence[Path], seconds: flo
     task = Task(
         busybox=where.tools.tool("busybox"),
         module=where.module(kunit=False),
-        # The programs make rings of their own.
-        module_args="default_ring=0",
+        # The programs make rings of their own, and as another user more than that one may have.
+        module_args=f"default_ring=0 max_user_bytes={MAX_USER_BYTES}",
         command=f"mkdir -p /corpus; exec {shlex.join(words)}",
         programs=program,
         files={f"/corpus/{file.name}": file for file in files},
@@ -209,7 +217,7 @@ def _boot(where: Lane, words: Sequence[str], files: Sequence[Path], seconds: flo
     splats = decode.reports(judged, where.kernel, where.tools, task, outcome.facts)
     run = Run(read_report(outcome.outputs[Port.STDOUT]), judged, log, [], splats)
     if judged.code not in (Exit.PASSED, Exit.LEAK):
-        run.suspects = suspects(outcome.console, judged)
+        run.suspects = suspects(outcome.console, judged, run.report)
     run.problems = problems(outcome, run.report)
     return run
 
@@ -225,15 +233,15 @@ def problems(outcome: Outcome, report: Report) -> list[str]:
     return []
 
 
-def suspects(console: str, judged: Verdict) -> list[str]:
+def suspects(console: str, judged: Verdict, report: Report) -> list[str]:
     """Returns the program that ran when the kernel was in trouble, or got no further."""
     text = console
     if judged.splats:
         # The log has timestamps before each line, the report has none.
         headline = judged.splats[0].headline
         text = console.partition(headline)[0]
-    programs = _ANNOUNCED.findall(text)
-    return programs[-1:]
+    numbers = _ANNOUNCED.findall(text)
+    return [report.programs[int(number)] for number in numbers[-1:]]
 
 
 def _close(run: Run) -> Exit:

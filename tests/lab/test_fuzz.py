@@ -124,16 +124,17 @@ def test_trouble_of_the_whole_is_a_failure(
 
 def test_a_report_of_the_kernel_is_put_down_to_the_program_before_it() -> None:
     console = (
-        f"[    1.0] fuzz: program {PROGRAM}\n"
-        f"[    2.0] fuzz: program {OTHER}\n"
+        "[    1.0] fuzz: program 1\n"
+        "[    2.0] fuzz: program 2\n"
         "[    2.1] BUG: KASAN: slab-use-after-free in f\n"
-        "[    3.0] fuzz: program 33\n"
+        "[    3.0] fuzz: program 3\n"
     )
     headline = "BUG: KASAN: slab-use-after-free in f"
     judged = Verdict(Exit.SPLAT, "", (Splat("sanitizer", headline, (headline,)),))
-    assert fuzz.suspects(console, judged) == [OTHER]
-    assert fuzz.suspects(console, Verdict(Exit.HANG)) == ["33"]
-    assert fuzz.suspects("", Verdict(Exit.HANG)) == []
+    report = fuzz.read_report(f"at 1 {PROGRAM}\nat 2 {OTHER}\nat 3 33\n")
+    assert fuzz.suspects(console, judged, report) == [OTHER]
+    assert fuzz.suspects(console, Verdict(Exit.HANG), report) == ["33"]
+    assert fuzz.suspects("", Verdict(Exit.HANG), report) == []
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,13 @@ def test_the_exit_code_is_that_of_what_went_wrong(
 def test_a_wrong_variable_is_refused(words: list[str]) -> None:
     with pytest.raises(UsageError):
         fuzz.main(words)
+
+
+def test_the_program_knows_the_limit_that_the_module_gets() -> None:
+    source = (paths.ROOT / "tests/fuzz/src/ring.rs").read_text()
+    shift = re.search(r"^const MAX_USER_BYTES: u64 = 1 << (\d+);$", source, re.MULTILINE)
+    assert shift
+    assert fuzz.MAX_USER_BYTES == 1 << int(shift[1])
 
 
 def test_the_committed_corpus_is_small_and_named_by_what_it_is() -> None:

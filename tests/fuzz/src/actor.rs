@@ -911,6 +911,17 @@ impl<'a> Actor<'a> {
                     id = cursor.id + 1;
                 }
             }
+            Query::ReadOnly => {
+                let refuses = Control::refuses_changes_to_readers();
+                assert!(refuses, "a change by somebody who may only read");
+            }
+            Query::OtherUser => {
+                let answer = control.create_too_much(self.stage.setup.kind);
+                let errno = i32::try_from(-answer).unwrap_or(0);
+                // Another actor may be creating one of that name.
+                let refused = [libc::EDQUOT, libc::EEXIST].contains(&errno);
+                assert!(refused, "a user exceeds its limit: {answer}");
+            }
             Query::DebugFs => {
                 let _ = fs::read("/sys/kernel/debug/ringdev/fuzz");
             }

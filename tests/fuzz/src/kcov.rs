@@ -107,6 +107,14 @@ impl Reached {
         reached
     }
 
+    /// Returns what has these edges and nothing else.
+    #[cfg(test)]
+    pub fn of_edges(edges: &[usize]) -> Self {
+        let mut reached = Self::default();
+        edges.iter().for_each(|edge| set(&mut reached.edges, *edge));
+        reached
+    }
+
     /// Adds what another run has reached. Returns how many edges are new.
     pub fn add(&mut self, other: &Self) -> usize {
         merge(&mut self.counters, &other.counters);

@@ -7,9 +7,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-use crate::program::to_hex;
-
-/// What comes before a program. The lab looks for it (scripts/lab/fuzz.py).
+/// What comes before the number of a program. The lab looks for it (scripts/lab/fuzz.py).
 const PROGRAM: &str = "fuzz: program ";
 
 /// What the lab is told before and after allocations are made to fail (scripts/lab/splat.py).
@@ -52,9 +50,9 @@ impl KernelLog {
         })
     }
 
-    /// Announces a program.
-    pub fn program(&mut self, bytes: &[u8], injects: bool) {
-        self.say(&format!("{PROGRAM}{}", to_hex(bytes)));
+    /// Announces a program by its number. The console is slow, and a program may be long.
+    pub fn program(&mut self, number: u64, injects: bool) {
+        self.say(&format!("{PROGRAM}{number}"));
         self.injecting = injects;
         if injects {
             self.say(FAILURES_BEGIN);

@@ -130,13 +130,14 @@ impl Log {
         self.ticks.fetch_add(1, SeqCst)
     }
 
-    pub fn set_program(&self, bytes: &[u8]) {
+    /// Notes the program that is about to run. Returns its number.
+    pub fn set_program(&self, bytes: &[u8]) -> u64 {
         let len = bytes.len().min(self.program.len());
         for (to, from) in self.program.iter().zip(bytes) {
             to.store(*from, Relaxed);
         }
         self.program_len.store(len as u32, Relaxed);
-        self.programs.fetch_add(1, SeqCst);
+        self.programs.fetch_add(1, SeqCst) + 1
     }
 
     pub fn program(&self) -> Vec<u8> {

@@ -3,12 +3,15 @@
 //! A fuzzer of ringdev, guided by coverage. A static program that runs as root in the guest of the
 //! lane `fuzz`, with the module loaded with `default_ring=0`:
 //!
-//!     ringdev-fuzz search --seconds N --seed N [--corpus DIR]
+//!     ringdev-fuzz search --seconds N --seed N [--corpus DIR] [--first]
 //!     ringdev-fuzz replay --times N FILE...
 //!     ringdev-fuzz list FILE...
 //!
+//! With `--first` a search ends with the first failure.
+//!
 //! It tells the lab (scripts/lab/fuzz.py) on its output, a line for each fact:
 //!
+//!     at NUMBER HEX       a program that is about to run; the kernel's log has its number
 //!     new HEX             a program that reached something new
 //!     ran NAME            a file was replayed
 //!     failure HEX RULE    a program broke a rule; lines that begin with "| " say how
@@ -69,6 +72,7 @@ enum Mode {
         seconds: u64,
         seed: u64,
         corpus: Option<PathBuf>,
+        first: bool,
     },
     Replay {
         times: u32,
@@ -82,6 +86,7 @@ enum Mode {
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Mode, String> {
     let verb = words.next().unwrap_or_default();
     let (mut seconds, mut seed, mut corpus, mut times) = (60, 1, None, 1);
+    let mut first = false;
     let mut files = Vec::new();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -90,6 +95,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Mode, String> {
             "--seconds" => seconds = number(value()?)?,
             "--seed" => seed = number(value()?)?,
             "--times" => times = number(value()?)? as u32,
+            "--first" => first = true,
             "--corpus" => corpus = Some(PathBuf::from(value()?)),
             _ if word.starts_with('-') => return Err(format!("unknown option {word}")),
             _ => files.push(PathBuf::from(word)),
@@ -100,6 +106,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Mode, String> {
             seconds,
             seed,
             corpus,
+            first,
         }),
         "replay" if !files.is_empty() => Ok(Mode::Replay { times, files }),
         "list" if !files.is_empty() => Ok(Mode::List { files }),
@@ -146,12 +153,38 @@ fn say(line: &str) {
     let _ = out.flush();
 }
 
-fn fail(bytes: &[u8], rule: &str, text: &str) {
-    let mut lines = format!("failure {} {rule}\n", to_hex(bytes));
-    for line in Program::decode(bytes).listing().lines().chain(text.lines()) {
-        lines += &format!("| {line}\n");
+/// Tells of failures, and how long it took to find them.
+#[derive(Clone, Copy)]
+struct Teller {
+    log: &'static Log,
+    began: Instant,
+}
+
+impl Teller {
+    fn fail(self, bytes: &[u8], rule: &str, text: &str) {
+        let found = format!(
+            "found after {} s, {} programs and {} calls",
+            self.began.elapsed().as_secs(),
+            self.log.programs.load(SeqCst),
+            self.log.calls.load(SeqCst),
+        );
+        let mut lines = format!("failure {} {rule}\n", to_hex(bytes));
+        let listing = Program::decode(bytes).listing();
+        for line in listing.lines().chain(text.lines()).chain([&*found]) {
+            lines += &format!("| {line}\n");
+        }
+        say(lines.trim_end());
     }
-    say(lines.trim_end());
+
+    /// Reports what is wrong with a run, once for each rule.
+    fn report(self, complaints: &[oracle::Complaint], bytes: &[u8], told: &mut Vec<&'static str>) {
+        for complaint in complaints {
+            if !told.contains(&complaint.rule) {
+                told.push(complaint.rule);
+                self.fail(bytes, complaint.rule, &complaint.text);
+            }
+        }
+    }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
@@ -162,13 +195,16 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
 /// Runs programs in a process of their own, and that process anew when it does not come to its end.
 fn supervise(log: &'static Log, mode: Mode) -> ExitCode {
     let _ = fs::create_dir_all(FOUND);
-    let began = Instant::now();
+    let teller = Teller {
+        log,
+        began: Instant::now(),
+    };
     let mut failed = false;
     let mut mode = mode;
     for generation in 0.. {
         let worker = match sys::fork() {
             0 => {
-                let code = work(log, &mode);
+                let code = work(teller, &mode);
                 let _ = std::io::stdout().flush();
                 sys::exit_now(code.into());
             }
@@ -201,7 +237,7 @@ fn supervise(log: &'static Log, mode: Mode) -> ExitCode {
             }
             Some(status) => {
                 failed = true;
-                fail(
+                teller.fail(
                     &bytes,
                     "the programs come to their end",
                     &format!("status {status:#x}"),
@@ -209,7 +245,7 @@ fn supervise(log: &'static Log, mode: Mode) -> ExitCode {
             }
             None => {
                 failed = true;
-                fail(&bytes, "a program comes to its end", &stacks(worker));
+                teller.fail(&bytes, "a program comes to its end", &stacks(worker));
                 sys::kill(worker, libc::SIGKILL);
                 let until = Instant::now() + Duration::from_secs(10);
                 while sys::wait(worker, false).0 == 0 {
@@ -227,9 +263,10 @@ fn supervise(log: &'static Log, mode: Mode) -> ExitCode {
                 seconds,
                 seed,
                 corpus,
+                first,
             } => {
-                let left = seconds.saturating_sub(began.elapsed().as_secs());
-                if left == 0 {
+                let left = seconds.saturating_sub(teller.began.elapsed().as_secs());
+                if left == 0 || *first {
                     return ExitCode::from(BROKE);
                 }
                 *seconds = left;
@@ -269,14 +306,14 @@ fn stacks(process: i32) -> String {
 }
 
 /// Runs programs. Returns an exit code.
-fn work(log: &'static Log, mode: &Mode) -> u8 {
+fn work(teller: Teller, mode: &Mode) -> u8 {
     // A thread that panics would leave the others waiting for it.
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         told(panic);
         std::process::abort();
     }));
-    let mut runner = match runner(log) {
+    let mut runner = match runner(teller.log) {
         Ok(runner) => runner,
         Err(error) => {
             eprintln!("ringdev-fuzz: {error}");
@@ -288,8 +325,12 @@ fn work(log: &'static Log, mode: &Mode) -> u8 {
             seconds,
             seed,
             corpus,
-        } => search(&mut runner, log, *seconds, *seed, corpus.as_deref()),
-        Mode::Replay { times, files } => replay(&mut runner, *times, files),
+            first,
+        } => {
+            let end = Instant::now() + Duration::from_secs(*seconds);
+            search(&mut runner, teller, end, *seed, corpus.as_deref(), *first)
+        }
+        Mode::Replay { times, files } => replay(&mut runner, teller, *times, files),
         Mode::List { .. } => false,
     };
     if broke { BROKE } else { 0 }
@@ -353,18 +394,16 @@ fn runner(log: &'static Log) -> Result<Runner, String> {
     })
 }
 
-/// Reports what is wrong with a run, once for each rule.
-fn report(complaints: &[oracle::Complaint], bytes: &[u8], told: &mut Vec<&'static str>) {
-    for complaint in complaints {
-        if !told.contains(&complaint.rule) {
-            told.push(complaint.rule);
-            fail(bytes, complaint.rule, &complaint.text);
-        }
-    }
-}
-
-fn search(runner: &mut Runner, log: &Log, seconds: u64, seed: u64, corpus: Option<&Path>) -> bool {
-    let end = Instant::now() + Duration::from_secs(seconds);
+/// Searches until `end`, or with `first` until a rule is broken. Says whether one was.
+fn search(
+    runner: &mut Runner,
+    teller: Teller,
+    end: Instant,
+    seed: u64,
+    corpus: Option<&Path>,
+    first: bool,
+) -> bool {
+    let log = teller.log;
     let mut search = Search::new(seed);
     let mut told = Vec::new();
     let mut seeds: Vec<PathBuf> = corpus
@@ -374,7 +413,7 @@ fn search(runner: &mut Runner, log: &Log, seconds: u64, seed: u64, corpus: Optio
     seeds.sort();
     let mut seeds = seeds.into_iter();
     let mut shown = Instant::now();
-    while Instant::now() < end {
+    while Instant::now() < end && (told.is_empty() || !first) {
         let known = seeds.next();
         let bytes = match &known {
             Some(file) => match read(file) {
@@ -387,11 +426,11 @@ fn search(runner: &mut Runner, log: &Log, seconds: u64, seed: u64, corpus: Optio
             None => search.next(),
         };
         let outcome = runner.run(&bytes);
-        report(&outcome.complaints, &bytes, &mut told);
+        teller.report(&outcome.complaints, &bytes, &mut told);
         if let Some(new) = search.consider(&outcome.reached) {
             let entry = search.keep(bytes, outcome.reached, &new, |shorter| {
                 let outcome = runner.run(shorter);
-                report(&outcome.complaints, shorter, &mut told);
+                teller.report(&outcome.complaints, shorter, &mut told);
                 outcome.reached
             });
             let hex = to_hex(&entry.bytes);
@@ -430,7 +469,7 @@ fn covered(reached: &Reached) {
     }
 }
 
-fn replay(runner: &mut Runner, times: u32, files: &[PathBuf]) -> bool {
+fn replay(runner: &mut Runner, teller: Teller, times: u32, files: &[PathBuf]) -> bool {
     let mut reached = Reached::default();
     let mut broke = false;
     for file in files {
@@ -440,7 +479,7 @@ fn replay(runner: &mut Runner, times: u32, files: &[PathBuf]) -> bool {
                 let mut told = Vec::new();
                 for _ in 0..times {
                     let outcome = runner.run(&bytes);
-                    report(&outcome.complaints, &bytes, &mut told);
+                    teller.report(&outcome.complaints, &bytes, &mut told);
                     reached.add(&outcome.reached);
                 }
                 broke |= !told.is_empty();

@@ -6,7 +6,7 @@
 //! whose pages may be missing, late, protected or replaced; the fuzzer itself uses the other, which
 //! is always whole.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub struct Region {
     target: usize,
     mirror: usize,
     page: usize,
+    /// Some of it is not what it was in the beginning.
+    disturbed: AtomicBool,
 }
 
 /// A buffer in a region.
@@ -52,6 +54,7 @@ impl Region {
             target,
             mirror,
             page,
+            disturbed: AtomicBool::new(false),
         };
         check(sys::protect(region.guard(), page, libc::PROT_NONE))?;
         Ok(region)
@@ -118,18 +121,26 @@ impl Region {
     /// Takes a page out of the page table, or makes it inaccessible, while a call may use it.
     pub fn disturb(&self, page: usize, disturb: crate::program::Disturb) {
         use crate::program::Disturb;
+        self.disturbed.store(true, Ordering::SeqCst);
         let at = self.target + page % 4 * self.page;
         match disturb {
             Disturb::Zap => sys::zap(at, self.page),
             Disturb::Protect => sys::protect(at, self.page, libc::PROT_READ),
             // Something else takes the place of the page, so that no other thread's mapping can.
             Disturb::Unmap => sys::map(at, self.page, libc::PROT_NONE, None, false),
-            Disturb::Restore => self.restore(),
+            Disturb::Restore => self.remap(),
         };
     }
 
-    /// Makes the region what it was in the beginning.
-    pub fn restore(&self) -> i64 {
+    /// Makes the region what it was in the beginning, if anything was done to it. To be called when
+    /// nobody disturbs it any more.
+    pub fn restore(&self) {
+        if self.disturbed.swap(false, Ordering::SeqCst) {
+            self.remap();
+        }
+    }
+
+    fn remap(&self) -> i64 {
         let len = 4 * self.page;
         sys::map(self.target, len, ALL, Some(self.file), true)
     }

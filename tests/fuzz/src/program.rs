@@ -13,7 +13,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 /// The encoded size of the setup and of each step.
 pub const CHUNK: usize = 12;
 
-/// The longest program. Its hexadecimal form must fit into one line of the kernel log.
+/// The longest program. Longer ones reach little more, and a failure is hard to read in them.
 pub const STEPS_MAX: usize = 32;
 
 /// How many endpoints a program can name.
@@ -71,6 +71,11 @@ impl<'a> Arbitrary<'a> for Kind {
 }
 
 impl Kind {
+    /// Returns the kind of ring of an encoded setup.
+    pub fn decode(setup: &[u8; CHUNK]) -> Self {
+        chunk(setup)
+    }
+
     pub fn is_record(self) -> bool {
         self.framing == Framing::Record
     }
@@ -121,13 +126,15 @@ fn at_most(value: u8, most: u8) -> u8 {
     if value <= most { value } else { 0 }
 }
 
-/// Where the encoding of a setup has the length of the prologue.
+/// Where the encoding of a setup has the number of actors, as an index, and the length of the
+/// prologue.
+pub const ACTORS: usize = 5;
 pub const PROLOGUE: usize = 7;
 
 impl<'a> Arbitrary<'a> for Setup {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let kind = u.arbitrary()?;
-        let pages = *u.choose(&[1, 1, 2, 4, 16])?;
+        let pages = *u.choose(&[1, 2, 4, 16, 512])?;
         let actors = *u.choose(&[0, 0, 2, 2, 3])?;
         // Rarely: a fork is expensive.
         let processes = at_most(u.int_in_range(0..=31)?, 7);
@@ -186,8 +193,8 @@ choice!(Seek {
     Middle
 });
 choice!(
-    /// What is asked of a ring.
-    Query { Unread, Info, Cursor, FdInfo, Next, NextCursor, DebugFs }
+    /// What is asked of a ring, or by somebody who may not do it.
+    Query { Unread, Info, Cursor, FdInfo, Next, NextCursor, DebugFs, ReadOnly, OtherUser }
 );
 choice!(
     /// What is passed on.
@@ -246,7 +253,8 @@ impl Len {
             12 => record.saturating_sub(value),
             13 => 2 * capacity + value,
             14 => capacity / 2 + value,
-            _ => value,
+            // Also nothing at all.
+            _ => value % 4,
         };
         bytes.min(most)
     }
@@ -412,7 +420,7 @@ impl<'a> Arbitrary<'a> for Op {
             },
             48..=50 => Self::Evict { slot: slot(u)? },
             51..=53 => Self::Resize {
-                pages: *u.choose(&[1, 2, 4, 16, 64, 512, 512, 3])?,
+                pages: *u.choose(&[1, 1, 2, 16, 64, 512, 512, 3])?,
             },
             54 => Self::Clear,
             55 => Self::Destroy,

@@ -18,6 +18,10 @@ pub const NAME: &str = "fuzz";
 /// A second one, for what may create it.
 pub const OTHER: &str = "fuzz-other";
 
+/// The parameter `max_user_bytes` of the module (scripts/lab/fuzz.py), and a user for whom it holds.
+const MAX_USER_BYTES: u64 = 1 << 20;
+const USER: libc::uid_t = 65_534;
+
 /// The control device, open for everything.
 pub struct Control(pub Fd);
 
@@ -52,6 +56,40 @@ impl Control {
             abi::CREATE,
             &mut Self::request(kind, capacity, NAME),
         )
+    }
+
+    /// Opens the control device for reading alone and asks for changes, which it must refuse.
+    /// Returns whether it did.
+    pub fn refuses_changes_to_readers() -> bool {
+        let Ok(fd) = Fd::try_from(sys::open(CONTROL, libc::O_RDONLY)) else {
+            return true;
+        };
+        if fd < 0 {
+            return true;
+        }
+        let reader = Self(fd);
+        let answers = [
+            reader.destroy(NAME),
+            reader.clear(),
+            reader.resize(0),
+            reader.evict(0),
+        ];
+        sys::close(fd);
+        answers
+            .iter()
+            .all(|answer| *answer == -i64::from(libc::EBADF))
+    }
+
+    /// Creates another ring as a user who may not have that much. Returns the answer.
+    pub fn create_too_much(&self, kind: Kind) -> i64 {
+        let user = sys::act_for(USER);
+        if user < 0 {
+            return -i64::from(libc::EDQUOT);
+        }
+        let mut asked = Self::request(kind, 2 * MAX_USER_BYTES, OTHER);
+        let answer = sys::ioctl(self.0, abi::CREATE, &mut asked);
+        sys::act_for(0);
+        answer
     }
 
     fn named(&self, command: u32, name: &str) -> i64 {

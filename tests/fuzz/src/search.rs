@@ -8,7 +8,7 @@
 //! for the guest, where the others together have 90.
 
 use crate::kcov::Reached;
-use crate::program::{CHUNK, PROLOGUE, SLOTS, STEPS_MAX};
+use crate::program::{ACTORS, CHUNK, Kind, PROLOGUE, SLOTS, STEPS_MAX};
 use crate::random::Random;
 
 /// A program that reached something new.
@@ -27,13 +27,38 @@ pub struct Search {
     parent: Option<usize>,
 }
 
-/// How often a program is run again with a step less, to see whether it needs that step.
-const ATTEMPTS: usize = 10;
+/// The parts of a program that is kept: it is run again without each, to see whether it needs that.
+const PARTS: usize = 4;
 
 /// Where the encoding of a step has what.
 const ACTOR: usize = 0;
 const OPCODE: usize = 1;
 const SLOT: usize = 2;
+/// Of a read or a write: the class of its length, how it is made, its buffer, and how often.
+const CLASS: usize = 3;
+const HOW: usize = 5;
+const BUFFER: usize = 6;
+const TIMES: usize = 7;
+
+/// Operations by the numbers that `Op` decodes.
+const OPEN: u8 = 0;
+const WRITE: u8 = 13;
+const READ: u8 = 24;
+const HEADERS: u8 = 44;
+const PAUSE: u8 = 62;
+
+/// One number of each kind of operation, but for the two that move the data.
+const KINDS: [u8; 19] = [
+    OPEN, 9, 35, 37, 40, 42, HEADERS, 46, 47, 48, 51, 54, 55, 56, 58, 59, 60, 61, 63,
+];
+
+/// Operations by which endpoints come and go, and the ring changes: open, close, a seek, evict,
+/// resize, clear.
+const CHURN: [u8; 6] = [OPEN, 9, 42, 48, 51, 54];
+
+/// Operations that change something under a transfer: close, a setting, a seek, headers, a
+/// watermark, evict, resize, clear, destroy, a signal, a kill, and what is done to its memory.
+const CHANGES: [u8; 12] = [9, 40, 42, HEADERS, 46, 48, 51, 54, 55, 59, 60, 61];
 
 impl Search {
     pub fn new(seed: u64) -> Self {
@@ -47,9 +72,15 @@ impl Search {
 
     /// Returns the next program to run.
     pub fn next(&mut self) -> Vec<u8> {
-        if self.entries.is_empty() || self.random.one_in(4) {
+        // Many a fault needs no code that is new, but calls in an order that is: new programs are
+        // as many as mutated ones.
+        if self.entries.is_empty() || !self.random.one_in(3) {
             self.parent = None;
-            return self.fresh();
+            return if self.random.one_in(3) {
+                self.race()
+            } else {
+                self.fresh()
+            };
         }
         // Of a few, the one of which most can be expected.
         let chosen = (0..3)
@@ -75,7 +106,9 @@ impl Search {
         Some(new)
     }
 
-    /// Keeps a program, without those steps that it reaches `new` without. `run` runs a program.
+    /// Keeps a program, without those parts that it reaches `new` without. `run` runs a program.
+    ///
+    /// Only large parts are tried: a run takes long, and is better spent on another program.
     pub fn keep(
         &mut self,
         mut bytes: Vec<u8>,
@@ -83,18 +116,16 @@ impl Search {
         new: &Reached,
         mut run: impl FnMut(&[u8]) -> Reached,
     ) -> &Entry {
-        let mut attempts = ATTEMPTS;
-        let mut step = bytes.len() / CHUNK;
-        while step > 1 && attempts > 0 {
-            step -= 1;
+        let steps = (bytes.len() / CHUNK).saturating_sub(1);
+        let part = steps.div_ceil(PARTS).max(1);
+        for first in (0..steps).step_by(part).rev() {
             let mut shorter = bytes.clone();
-            shorter.drain(step * CHUNK..((step + 1) * CHUNK).min(bytes.len()));
+            let end = (CHUNK * (1 + first + part)).min(bytes.len());
+            shorter.drain(CHUNK * (1 + first)..end);
             let without = run(&shorter);
             self.reached.add(&without);
             if without.includes(new) {
                 (bytes, reached) = (shorter, without);
-            } else {
-                attempts -= 1;
             }
         }
         self.entries.push(Entry {
@@ -129,42 +160,159 @@ impl Search {
 
     /// Makes a program up. It uses few operations and few endpoints, so that they meet.
     fn fresh(&mut self) -> Vec<u8> {
-        let random = &mut self.random;
-        let mut setup = [0; CHUNK];
-        random.fill(&mut setup);
-        let mut bytes = setup.to_vec();
-        let slots = 1 + random.below(2);
-        let opcodes: Vec<u8> = (0..2 + random.below(6))
-            .map(|_| random.next() as u8 % 64)
-            .collect();
-        // Begin with endpoints of both sides and a full ring, or nothing much happens.
-        if !random.one_in(8) {
-            let step = |bytes: &[u8]| {
-                let mut step = [0; CHUNK];
-                step[OPCODE..OPCODE + bytes.len()].copy_from_slice(bytes);
-                step
-            };
-            let nonblock = random.next() as u8;
-            // By the numbers that `Op` decodes: an open, of slot 0 for writing.
-            let mut opening = vec![step(&[0, 0, 1, nonblock])];
-            if random.one_in(2) {
-                // A write of as many bytes as the ring has.
-                opening.push(step(&[13, 0, 9, 0]));
-            }
-            for slot in 1..=1 + random.below(2) as u8 {
-                opening.push(step(&[0, slot, 0, random.next() as u8]));
-            }
-            bytes[PROLOGUE] = opening.len() as u8;
-            bytes.extend(opening.concat());
+        let mut setup = self.random_chunk();
+        if self.random.one_in(2) {
+            // Without concurrency, where each call is judged exactly.
+            setup[ACTORS] = 0;
         }
-        for _ in 0..3 + random.below(STEPS_MAX - 8) {
-            let mut step = [0; CHUNK];
-            random.fill(&mut step);
-            step[OPCODE] = opcodes[random.below(opcodes.len())];
-            step[SLOT] = random.below(slots + 1) as u8;
+        let mut opcodes: Vec<u8> = if self.random.one_in(3) {
+            (0..4)
+                .map(|_| CHURN[self.random.below(CHURN.len())])
+                .collect()
+        } else {
+            let kinds = 1 + self.random.below(3);
+            let kinds = (0..kinds).map(|_| KINDS[self.random.below(KINDS.len())]);
+            kinds.collect()
+        };
+        for transfer in [READ, WRITE] {
+            if !self.random.one_in(4) {
+                opcodes.push(transfer);
+            }
+        }
+        let readers = 1 + self.random.below(2) as u8;
+        let opening = if self.random.one_in(8) {
+            Vec::new()
+        } else {
+            self.opening(&setup, readers)
+        };
+        setup[PROLOGUE] = opening.len() as u8;
+        let mut bytes = setup.to_vec();
+        bytes.extend(opening.concat());
+        for _ in 0..3 + self.random.below(STEPS_MAX - 10) {
+            let mut step = self.random_chunk();
+            step[OPCODE] = opcodes[self.random.below(opcodes.len())];
+            step[SLOT] = if self.random.one_in(8) {
+                self.random.below(SLOTS) as u8
+            } else if step[OPCODE] == WRITE {
+                0
+            } else {
+                // Most of what there is to call is about a reader.
+                1 + self.random.below(readers.into()) as u8
+            };
             bytes.extend(step);
         }
         bytes
+    }
+
+    /// Makes up a race: one actor moves data in many small pieces, another changes something under
+    /// it again and again, and a third, if there is one, is at the other end.
+    fn race(&mut self) -> Vec<u8> {
+        let mut setup = self.random_chunk();
+        let three = self.random.one_in(2);
+        setup[ACTORS] = if three { 4 } else { 2 };
+        let readers = 1 + u8::from(self.random.one_in(4));
+        let opening = self.opening(&setup, readers);
+        setup[PROLOGUE] = opening.len() as u8;
+        let mut bytes = setup.to_vec();
+        bytes.extend(opening.concat());
+        let (here, there) = if self.random.one_in(4) {
+            (WRITE, READ)
+        } else {
+            (READ, WRITE)
+        };
+        let changes: Vec<u8> = (0..1 + self.random.below(2))
+            .map(|_| CHANGES[self.random.below(CHANGES.len())])
+            .collect();
+        let slot = |opcode: u8| u8::from(opcode == READ);
+        for _ in 0..(STEPS_MAX - opening.len()) / 3 {
+            let mut moving = self.transfer(here, slot(here));
+            moving[ACTOR] = 0;
+            let mut change = self.random_chunk();
+            change[ACTOR] = 1;
+            change[OPCODE] = match self.random.below(8) {
+                0 => PAUSE,
+                // What was closed or evicted comes again.
+                1..=3 => OPEN,
+                _ => changes[self.random.below(changes.len())],
+            };
+            change[SLOT] = slot(here);
+            if change[OPCODE] == OPEN {
+                // For reading or writing, as it was.
+                change[CLASS] = 1 - slot(here);
+            }
+            let other = if self.random.one_in(4) { here } else { there };
+            let mut beyond = self.transfer(other, slot(other));
+            beyond[ACTOR] = if three { 2 } else { self.random.below(2) as u8 };
+            for step in [moving, change, beyond] {
+                bytes.extend(step);
+            }
+        }
+        bytes
+    }
+
+    /// Returns steps that open the ring for both sides, and mostly fill it, as nothing much
+    /// happens without: slot 0 is for writing, the next ones for reading.
+    fn opening(&mut self, setup: &[u8; CHUNK], readers: u8) -> Vec<[u8; CHUNK]> {
+        let random = &mut self.random;
+        let step = |bytes: &[u8]| {
+            let mut step = [0; CHUNK];
+            step[OPCODE..OPCODE + bytes.len()].copy_from_slice(bytes);
+            step
+        };
+        let records = Kind::decode(setup).is_record();
+        let mut opening = vec![step(&[OPEN, 0, 1, random.next() as u8])];
+        if !random.one_in(4) {
+            opening.push(if records {
+                // Up to 32 short records.
+                step(&[
+                    WRITE,
+                    0,
+                    2,
+                    random.next() as u8,
+                    0,
+                    0,
+                    random.next() as u8 % 7,
+                ])
+            } else {
+                // As many bytes as the ring has.
+                step(&[WRITE, 0, 9, 0])
+            });
+        }
+        for slot in 1..=readers {
+            opening.push(step(&[OPEN, slot, 0, random.next() as u8]));
+            if records && random.one_in(2) {
+                opening.push(step(&[HEADERS, slot, 1]));
+            }
+        }
+        opening
+    }
+
+    /// Returns a read or a write that is repeated, mostly of few bytes and in the simplest way.
+    fn transfer(&mut self, opcode: u8, slot: u8) -> [u8; CHUNK] {
+        let mut step = self.random_chunk();
+        let random = &mut self.random;
+        step[OPCODE] = opcode;
+        step[SLOT] = slot;
+        match random.below(3) {
+            0 => step[CLASS] = 0,
+            1 => step[CLASS] = 3,
+            _ => {}
+        }
+        for at in [HOW, BUFFER] {
+            if random.one_in(2) {
+                step[at] = 0;
+            }
+        }
+        if !random.one_in(4) {
+            step[TIMES] = 5 + random.below(3) as u8;
+        }
+        step
+    }
+
+    fn random_chunk(&mut self) -> [u8; CHUNK] {
+        let mut chunk = [0; CHUNK];
+        self.random.fill(&mut chunk);
+        chunk
     }
 
     fn mutate(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
@@ -231,7 +379,9 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::Program;
+    use std::collections::HashSet;
+
+    use crate::program::{Access, Op, Program};
 
     #[test]
     fn the_same_seed_makes_the_same_programs() {
@@ -244,10 +394,98 @@ mod tests {
     }
 
     #[test]
+    fn a_race_has_an_actor_that_moves_data_and_one_that_changes_something() {
+        let mut search = Search::new(4);
+        for _ in 0..500 {
+            let bytes = search.race();
+            let program = Program::decode(&bytes);
+            assert!(program.setup.actors >= 2);
+            assert!(program.steps.len() <= STEPS_MAX);
+            let race = &program.steps[program.setup.prologue..];
+            let moves = |op: &Op| matches!(op, Op::Read { .. } | Op::Write { .. });
+            assert!(race.iter().any(|step| step.actor == 0 && moves(&step.op)));
+            assert!(race.iter().any(|step| step.actor == 1 && !moves(&step.op)));
+        }
+    }
+
+    #[test]
+    fn a_program_opens_both_sides_first() {
+        let mut search = Search::new(5);
+        for _ in 0..500 {
+            let bytes = search.race();
+            let program = Program::decode(&bytes);
+            let opening = &program.steps[..program.setup.prologue];
+            for (side, slots) in [(Access::Write, 0..=0), (Access::Read, 1..=1)] {
+                assert!(opening.iter().any(|step| matches!(
+                    step.op,
+                    Op::Open { slot, access, .. } if slots.contains(&slot) && access == side
+                )));
+            }
+        }
+    }
+
+    #[test]
+    fn operations_have_the_numbers_that_are_used_here() {
+        let name = |op: Op| {
+            let text = format!("{op:?}");
+            text.split(' ').next().unwrap_or_default().to_owned()
+        };
+        let op = |opcode: u8| {
+            let mut bytes = [0; CHUNK * 2];
+            bytes[CHUNK + OPCODE] = opcode;
+            Program::decode(&bytes).steps[0].op
+        };
+        assert!(matches!(op(OPEN), Op::Open { .. }));
+        assert!(matches!(op(WRITE), Op::Write { .. }));
+        assert!(matches!(op(READ), Op::Read { .. }));
+        assert!(matches!(op(HEADERS), Op::Headers { .. }));
+        assert!(matches!(op(PAUSE), Op::Pause { .. }));
+        let churn: Vec<String> = CHURN.iter().map(|opcode| name(op(*opcode))).collect();
+        assert_eq!(churn.join(" "), "Open Close Seek Evict Resize Clear");
+        let kinds: HashSet<String> = KINDS.iter().map(|opcode| name(op(*opcode))).collect();
+        assert_eq!(kinds.len(), KINDS.len());
+        let every: HashSet<String> = (0..64).map(|opcode| name(op(opcode))).collect();
+        assert_eq!(every.len(), KINDS.len() + 3, "Read, Write and Pause");
+        let changes: Vec<String> = CHANGES.iter().map(|opcode| name(op(*opcode))).collect();
+        assert_eq!(
+            changes.join(" "),
+            "Close Set Seek Headers Watermark Evict Resize Clear Destroy Signal Kill Disturb"
+        );
+    }
+
+    #[test]
+    fn a_program_is_kept_without_the_parts_that_it_does_not_need() {
+        let mut search = Search::new(6);
+        let bytes: Vec<u8> = (0..9 * CHUNK as u8).collect();
+        // What is new comes of the step that begins with this byte.
+        let needed = 4 * CHUNK as u8;
+        let mut runs = 0;
+        let new = Reached::of_edges(&[7]);
+        let reached = new.clone();
+        let kept = search.keep(bytes, reached, &new, |shorter| {
+            runs += 1;
+            let has = shorter.chunks(CHUNK).any(|step| step[0] == needed);
+            if has {
+                Reached::of_edges(&[7, 8])
+            } else {
+                Reached::default()
+            }
+        });
+        let steps: Vec<u8> = kept
+            .bytes
+            .chunks(CHUNK)
+            .map(|step| step[0] / CHUNK as u8)
+            .collect();
+        assert_eq!(steps, [0, 3, 4]);
+        assert_eq!(runs, PARTS);
+    }
+
+    #[test]
     fn mutations_stay_within_the_longest_program() {
         let mut search = Search::new(3);
         for _ in 0..50 {
             let bytes = search.fresh();
+            assert!(bytes.len() <= CHUNK * (STEPS_MAX + 1));
             search.entries.push(Entry {
                 bytes,
                 reached: Reached::default(),

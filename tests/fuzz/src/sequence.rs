@@ -15,7 +15,9 @@ use crate::klog::KernelLog;
 use crate::log::{WRITERS, Waiting};
 use crate::memory::LATE_US;
 use crate::oracle::{self, Complaint};
-use crate::program::{Access, Buffer, Disturb, How, Len, Op, Program, SLOTS, Setting, Setup};
+use crate::program::{
+    Access, Buffer, Disturb, How, Len, Op, Program, SLOTS, Setting, Setup, to_hex,
+};
 use crate::ring::NAME;
 use crate::sys;
 
@@ -51,13 +53,14 @@ impl Runner {
         let program = Program::decode(bytes);
         let machine = self.machine;
         machine.log.clear();
-        machine.log.set_program(bytes);
+        let number = machine.log.set_program(bytes);
         machine.traces.iter().for_each(crate::kcov::Trace::clear);
         for [region, _] in &machine.regions {
             region.restore();
         }
         LATE_US.store(program.setup.late_us, Relaxed);
-        self.log.program(bytes, program.setup.fail_nth > 0);
+        crate::say(&format!("at {number} {}", to_hex(bytes)));
+        self.log.program(number, program.setup.fail_nth > 0);
         let mut complaints = self.play(&program);
         if program.setup.fail_nth > 0 {
             self.log.failures_end();
@@ -469,7 +472,10 @@ fn coordinate_with(
             *since = now;
             *vain = None;
         }
-        thread::sleep(Duration::from_micros(500));
+        // While nobody waits, the actors need the CPU more.
+        let waits = |who: &usize| log.actors[*who].waiting() != Waiting::Nothing;
+        let pause = if actors.iter().any(waits) { 500 } else { 2_000 };
+        thread::sleep(Duration::from_micros(pause));
     }
 }
 
