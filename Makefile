@@ -119,6 +119,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  MINUTES=N         fuzz: how long it searches; 10 if not given
 #  SEED=N            fuzz: another search; 1 if not given
 #  REPLAY=FILE       fuzz: run the program in FILE again and again, and nothing else
+#  MUTANT=PART/NAME  fuzz: plant this fault of tests/mutants, and end when it is found
 #  ACCEL=kvm|tcg     boot under this accelerator, whatever the probe says
 #  KERNEL=7.2|7.3    the series of the kernels, of all lanes; 7.3 if not given
 #  KEY=FILE CERT=... sign: the key, and its certificate in DER

@@ -4,7 +4,9 @@
 MINUTES=N is how long (10 if not given), SEED=N begins another search. The corpus in
 tests/fuzz/corpus is where the search begins, and what is left of it in the end, without what adds
 nothing. A program that breaks a rule, or the kernel, is left in target/fuzz; REPLAY=FILE runs it
-again and again. Documentation/lab.rst says more.
+again and again. MUTANT=PART/NAME plants that fault of tests/mutants first, begins with no corpus,
+and ends when a program has found it: this is how the fuzzer itself is tested.
+Documentation/lab.rst says more.
 """
 
 import argparse
@@ -17,15 +19,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import cargo, coverage, decode, lane, logs, paths, verdict
+from lab import cargo, coverage, decode, lane, logs, module, mutant, paths, verdict
 from lab.boot import Outcome, boot
 from lab.errors import Exit, UsageError
 from lab.ktap import Result, Status
 from lab.lane import Lane
+from lab.mutant import Mutant
+from lab.mutant_tree import Tree
 from lab.qemu import Port
 from lab.report import say
 from lab.results import matches
 from lab.task import Task
+from lab.toolchain import Toolchain
 from lab.verdict import Verdict
 
 LANE = "fuzz"
@@ -44,6 +49,8 @@ MAX_USER_BYTES = 1 << 20
 MINUTES = 10
 # How often REPLAY= runs a program: what depends on a race does not fail each time.
 TIMES = 200
+# The copy of the tree in which MUTANT= plants a fault; `make mutants` counts its own from 0 on.
+COPY = 100
 # A program may take this long at the end of the search; then the corpus is made smaller.
 PATIENCE = 400.0
 # A program of the corpus has these many bytes in a line.
@@ -114,38 +121,77 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", default=os.environ.get("MINUTES") or str(MINUTES))
     parser.add_argument("--replay", default=os.environ.get("REPLAY", ""), metavar="FILE")
     parser.add_argument("--seed", default=os.environ.get("SEED") or "1")
+    parser.add_argument("--mutant", default=os.environ.get("MUTANT", ""), metavar="PART/NAME")
     parser.add_argument("--empty", action="store_true", help="begin without a corpus, keep none")
     options = parser.parse_args(argv)
     if not options.minutes.isdecimal() or not int(options.minutes):
         raise UsageError(f"MINUTES={options.minutes}: a number of minutes is wanted")
     if not options.seed.isdecimal():
         raise UsageError(f"SEED={options.seed}: a number is wanted")
-    if options.replay:
-        file = Path(options.replay).absolute()
-        if not file.is_file():
-            raise UsageError(f"REPLAY={options.replay}: there is no such file")
-        return _replay(lane.prepare(LANE, {"guest"}), file)
+    file = Path(options.replay).absolute() if options.replay else None
+    if file and not file.is_file():
+        raise UsageError(f"REPLAY={options.replay}: there is no such file")
+    planted = _mutant(options.mutant) if options.mutant else None
     where = lane.prepare(LANE, {"guest"})
-    return _search(where, int(options.minutes) * 60, options.seed, keep=not options.empty)
+    built = _module_of(planted, where) if planted else where.module(kunit=False)
+    if file:
+        return _replay(where, built, file)
+    seconds = int(options.minutes) * 60
+    if planted:
+        return _prove(where, built, planted, seconds, options.seed)
+    return _search(where, built, seconds, options.seed, keep=not options.empty)
 
 
-def _search(where: Lane, seconds: int, seed: str, *, keep: bool) -> Exit:
+def _mutant(name: str) -> Mutant:
+    file = mutant.FOLDER / f"{name}.toml"
+    if not file.is_file():
+        raise UsageError(f"MUTANT={name}: there is no {file.relative_to(paths.ROOT)}")
+    return mutant.read(file)
+
+
+def _module_of(planted: Mutant, where: Lane) -> Path:
+    """Builds the module of a mutant and returns the file."""
+    home = paths.cache() / "mutants" / paths.clone_id()
+    with paths.locked(home / f"{COPY}.lock", "planted faults"):
+        tree = Tree(COPY)
+        with tree.with_edits(planted.edits):
+            built = module.build_copy(
+                tree.root, where.kernel, where.tools, kunit=False, coverage=where.traits.coverage
+            )
+    return built / "ringdev.ko"
+
+
+def _prove(where: Lane, built: Path, planted: Mutant, seconds: int, seed: str) -> Exit:
+    """Searches for a planted fault, and fails if it is not found."""
+    words = [PROGRAM, "search", "--first", "--seconds", str(seconds), "--seed", seed]
+    say(f"{LANE}: {seconds // 60} minutes for {planted.full_name}, seed {seed}")
+    run = _boot(where, built, words, [], where.scaled(PATIENCE) + seconds)
+    code = _close(run)
+    if run.problems or code in (Exit.NO_VERDICT, Exit.NOT_LOADED):
+        # What ended the search was not the fault.
+        return code
+    found = code is not Exit.PASSED
+    say(f"{planted.full_name} was {'found' if found else 'not found'}")
+    return Exit.PASSED if found else Exit.TESTS_FAILED
+
+
+def _search(where: Lane, built: Path, seconds: int, seed: str, *, keep: bool) -> Exit:
     files = corpus() if keep else []
-    words = [PROGRAM, "search", "--seconds", str(seconds), "--seed", seed]
+    words = [PROGRAM, "search", "--seconds", str(seconds), "--seed", seed, "--corpus", "/corpus"]
     say(f"{LANE}: {seconds // 60} minutes from {len(files)} programs, seed {seed}")
-    run = _boot(where, [*words, "--corpus", "/corpus"], files, where.scaled(PATIENCE) + seconds)
+    run = _boot(where, built, words, files, where.scaled(PATIENCE) + seconds)
     report = run.report
-    print(_summary(run, where))
+    print(_summary(run, built, where.tools))
     if keep and report.kept:
         write_corpus(CORPUS, report.kept)
         say(f"{CORPUS.relative_to(paths.ROOT)}: {len(report.kept)} programs")
     return _close(run)
 
 
-def _replay(where: Lane, file: Path) -> Exit:
+def _replay(where: Lane, built: Path, file: Path) -> Exit:
     words = [PROGRAM, "replay", "--times", str(TIMES), f"/corpus/{file.name}"]
     say(f"{LANE}: {file.name}, {TIMES} times")
-    run = _boot(where, words, [file], where.scaled(3 * PATIENCE))
+    run = _boot(where, built, words, [file], where.scaled(3 * PATIENCE))
     if file.name not in run.report.ran and not run.report.failures:
         run.problems.append(f"{file.name} did not run to its end")
     return _close(run)
@@ -157,7 +203,7 @@ def tests(where: Lane, only: str) -> tuple[str, list[Result]] | None:
     if not files:
         return None
     words = [PROGRAM, "replay", "--times", "1", *(f"/corpus/{file.name}" for file in files)]
-    run = _boot(where, words, files, where.scaled(TEST_SECONDS))
+    run = _boot(where, where.module(kunit=False), words, files, where.scaled(TEST_SECONDS))
     return f"fuzz ({where.name})", results(files, run)
 
 
@@ -200,11 +246,13 @@ def results(files: Sequence[Path], run: Run) -> list[Result]:
     return found
 
 
-def _boot(where: Lane, words: Sequence[str], files: Sequence[Path], seconds: float) -> Run:
+def _boot(
+    where: Lane, built: Path, words: Sequence[str], files: Sequence[Path], seconds: float
+) -> Run:
     program = cargo.guest_programs(where.tools, PROGRAM)
     task = Task(
         busybox=where.tools.tool("busybox"),
-        module=where.module(kunit=False),
+        module=built,
         # The programs make rings of their own, and as another user more than that one may have.
         module_args=f"default_ring=0 max_user_bytes={MAX_USER_BYTES}",
         command=f"mkdir -p /corpus; exec {shlex.join(words)}",
@@ -307,12 +355,11 @@ def read_program(file: Path) -> str:
     return "".join("".join(text).split())
 
 
-def _summary(run: Run, where: Lane) -> str:
+def _summary(run: Run, built: Path, tools: Toolchain) -> str:
     """Returns the report: how much ran, what it reached, and what it did not."""
     report = run.report
     counts = ", ".join(f"{number:,} {name}" for name, number in report.counts.items())
-    module = where.module(kunit=False)
-    reached = coverage.of(module, report.covered, where.tools)
+    reached = coverage.of(built, report.covered, tools)
     return "\n".join(
         [f"{len(report.found)} new programs; {counts}", "", coverage.table(reached), "",
          coverage.unreached(reached, LISTED)]

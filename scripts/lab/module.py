@@ -49,19 +49,23 @@ def build(kernel: Kernel, tc: Toolchain, *, kunit: bool, coverage: bool = False)
 
     With ``coverage`` each basic block reports to KCOV, which the kernel must have.
     """
-    flags = ["RINGDEV_KUNIT=1"] if kunit else []
-    name = f"ringdev-{'kunit' if kunit else 'plain'}"
-    if coverage:
-        flags.append("RINGDEV_KCOV=1")
-        name += "-kcov"
-    return _build(paths.ROOT, _sources(), name, kernel, tc, flags=flags)
+    flavour, flags = _flavour(kunit=kunit, coverage=coverage)
+    return _build(paths.ROOT, _sources(), f"ringdev-{flavour}", kernel, tc, flags=flags)
 
 
-def build_copy(root: Path, kernel: Kernel, tc: Toolchain, *, kunit: bool) -> Path:
+def build_copy(
+    root: Path, kernel: Kernel, tc: Toolchain, *, kunit: bool, coverage: bool = False
+) -> Path:
     """Builds ringdev.ko of a copy of the tree and returns its folder."""
-    flags = ["RINGDEV_KUNIT=1"] if kunit else []
+    flavour, flags = _flavour(kunit=kunit, coverage=coverage)
     sources = [root / name for name in SOURCES]
-    return _build(root, sources, f"copy-{'kunit' if kunit else 'plain'}", kernel, tc, flags=flags)
+    return _build(root, sources, f"copy-{flavour}", kernel, tc, flags=flags)
+
+
+def _flavour(*, kunit: bool, coverage: bool) -> tuple[str, list[str]]:
+    """Returns the name and the flags of a way to build the module."""
+    name, flags = ("kunit", ["RINGDEV_KUNIT=1"]) if kunit else ("plain", [])
+    return (f"{name}-kcov", [*flags, "RINGDEV_KCOV=1"]) if coverage else (name, flags)
 
 
 def lint(kernel: Kernel, tc: Toolchain, *, kunit: bool) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from lab import fuzz, paths
+from lab import fuzz, mutant, paths
 from lab.boot import Outcome
 from lab.errors import Exit, UsageError
 from lab.fuzz import Failure, Run
+from lab.kernel import Kernel
 from lab.ktap import Status
+from lab.lane import Lane
 from lab.qemu import Port
 from lab.splat import Splat
+from lab.toolchain import Toolchain
 from lab.verdict import Verdict
 
 PROGRAM = "00112233445566778899aabb" + "0102030405060708090a0b0c" + "aabbcc"
@@ -168,18 +171,60 @@ def test_the_exit_code_is_that_of_what_went_wrong(
 
 
 @pytest.mark.parametrize(
-    "words", [["--minutes=0"], ["--minutes=x"], ["--seed=-1"], ["--replay=/no"]]
+    "words",
+    [["--minutes=0"], ["--minutes=x"], ["--seed=-1"], ["--replay=/no"], ["--mutant=channel/no"]],
 )
 def test_a_wrong_variable_is_refused(words: list[str]) -> None:
     with pytest.raises(UsageError):
         fuzz.main(words)
 
 
+KERNEL = Kernel("debug", Path("/"), Path("/"), "7.3.4-lab", "key")
+WHERE = Lane("fuzz", Toolchain(tools={}), KERNEL, {}, "tcg")
+PLANTED = mutant.Mutant("channel", "some-fault", mutant.BY_HAND, ())
+
+
+@pytest.mark.parametrize(
+    ("came", "code"),
+    [
+        (run(TOLD), Exit.PASSED),
+        (run("", Exit.SPLAT), Exit.PASSED),
+        (run(), Exit.TESTS_FAILED),
+        # What ended the search was not the fault.
+        (run("", Exit.PASSED, "it ended with exit code 2"), Exit.TESTS_FAILED),
+        (run("", Exit.NOT_LOADED), Exit.NOT_LOADED),
+    ],
+)
+def test_a_planted_fault_has_to_be_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, came: Run, code: Exit
+) -> None:
+    words: list[str] = []
+
+    def boot(_: Lane, __: Path, told: list[str], files: list[Path], ___: float) -> Run:
+        words.extend(told)
+        assert not files
+        return came
+
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(fuzz, "FAILURES", tmp_path / "target/fuzz")
+    monkeypatch.setattr(fuzz, "_boot", boot)
+    assert fuzz._prove(WHERE, Path("/ringdev.ko"), PLANTED, 60, "1") is code
+    assert "--first" in words
+    # No corpus: what is found is found from nothing.
+    assert "--corpus" not in words
+
+
+def test_a_mutant_is_known_by_its_part_and_name() -> None:
+    assert fuzz._mutant("channel/evict-in-two-sections").full_name == (
+        "channel/evict-in-two-sections"
+    )
+
+
 def test_the_program_knows_the_limit_that_the_module_gets() -> None:
     source = (paths.ROOT / "tests/fuzz/src/ring.rs").read_text()
     shift = re.search(r"^const MAX_USER_BYTES: u64 = 1 << (\d+);$", source, re.MULTILINE)
     assert shift
-    assert fuzz.MAX_USER_BYTES == 1 << int(shift[1])
+    assert 1 << int(shift[1]) == fuzz.MAX_USER_BYTES
 
 
 def test_the_committed_corpus_is_small_and_named_by_what_it_is() -> None:
