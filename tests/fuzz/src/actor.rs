@@ -69,6 +69,7 @@ impl Stage {
 
     /// Returns what can be seen of the ring and its endpoints.
     pub fn observe(&self, after: usize) -> Observation {
+        let at = self.machine.log.tick();
         let endpoints: Vec<_> = (0..SLOTS as u8).filter_map(|slot| self.get(slot)).collect();
         let ring = self
             .machine
@@ -79,6 +80,7 @@ impl Stage {
         let endpoints = endpoints.iter().map(|endpoint| endpoint.state()).collect();
         Observation {
             after,
+            at,
             ring,
             endpoints,
         }

@@ -165,6 +165,9 @@ pub struct RingState {
 pub struct Observation {
     /// How many events came before it.
     pub after: usize,
+    /// The tick at which it began. An endpoint that was in use may have been closed after the last
+    /// event.
+    pub at: u64,
     pub ring: RingState,
     pub endpoints: Vec<EndpointState>,
 }

@@ -14,12 +14,6 @@ const NEXT_READ: &str = "FIONREAD is what can be read";
 
 pub fn judge(history: &History, complaints: &mut Complaints) {
     for observation in &history.observations {
-        // Just after the last event: no call goes on.
-        let last = observation
-            .after
-            .checked_sub(1)
-            .and_then(|last| history.events.get(last));
-        let now = last.and_then(|event| event.end).map_or(0, |end| end + 1);
         for state in &observation.endpoints {
             if let Some(endpoint) = history.endpoint(state.endpoint) {
                 let moment = Moment {
@@ -27,7 +21,7 @@ pub fn judge(history: &History, complaints: &mut Complaints) {
                     observation,
                     state,
                     endpoint,
-                    now,
+                    now: observation.at,
                 };
                 moment.reading(complaints);
                 moment.writing(complaints);

@@ -156,8 +156,10 @@ impl Script {
     }
 
     fn observe(&mut self, endpoints: &[EndpointState]) {
+        let at = self.tick();
         self.history.observations.push(Observation {
             after: self.history.events.len(),
+            at,
             ring: self.ring,
             endpoints: endpoints.to_vec(),
         });
@@ -689,6 +691,19 @@ fn the_end_of_a_session_discards_what_is_unread() {
             script.breaks("the end of a session discards what is unread");
         }
     }
+}
+
+#[test]
+fn an_endpoint_that_was_in_use_is_closed_after_the_last_call() {
+    let mut script = Script::new(HANGUP);
+    let (reader, writer) = (script.open(true, false), script.open(false, true));
+    script.close(reader);
+    // Another actor was still reading there.
+    script.tick();
+    let (begin, end) = (script.tick(), script.tick());
+    script.history.endpoints[usize::from(reader)].closed = Some((begin, end));
+    script.settle(&[writer_state(writer, OUT | libc::POLLERR)]);
+    script.is_right();
 }
 
 #[test]
