@@ -433,10 +433,11 @@ impl Walk<'_> {
     }
 
     /// Returns the first record of a writer with this length, whose number is `from`, or that and a
-    /// multiple of the prime. Without losses it is `from` itself.
+    /// multiple of the prime. It is `from` itself if nothing was lost, and the cursor was there from
+    /// the first record on.
     fn number_from(&self, writer: usize, from: u64, length: u64) -> Option<u64> {
         let records = &self.writers.get(writer)?.records;
-        let exact = !self.history.may_lose() && self.expected.0[writer].is_some();
+        let exact = !self.history.may_lose() && self.complete;
         (from..records.len() as u64)
             .step_by(MODULUS as usize)
             .take(if exact { 1 } else { usize::MAX })
@@ -445,6 +446,11 @@ impl Walk<'_> {
 
     /// Takes note of records whose payloads follow each other.
     fn joined(&mut self, mut data: &[u8]) {
+        if !self.complete {
+            // Which records they are, and so where they end, cannot be told.
+            self.forget();
+            return;
+        }
         while let Some((writer, place)) = data.first().and_then(|byte| origin(*byte)) {
             let next = self.expected.0[writer].unwrap_or(place);
             let gap = (place + MODULUS - next % MODULUS) % MODULUS;

@@ -707,6 +707,27 @@ fn an_endpoint_that_was_in_use_is_closed_after_the_last_call() {
 }
 
 #[test]
+fn a_reader_that_comes_later_may_begin_with_any_record() {
+    for joined in [false, true] {
+        let mut script = Script::new(Kind {
+            delivery: Delivery::Broadcast,
+            ..RECORD
+        });
+        let writer = script.open(false, true);
+        // More than payloads tell apart: the first that it gets could be another of that length.
+        for _ in 0..66 {
+            script.write(1, writer, 3);
+        }
+        script.write(1, writer, 9);
+        let reader = script.open(true, false);
+        script.read(reader, bytes(1, 65, 3));
+        let last = script.read(reader, bytes(1, 66, 9));
+        last.flags.set(Flags::JOINED, joined);
+        script.is_right();
+    }
+}
+
+#[test]
 fn a_counter_that_does_not_follow_its_call_is_found() {
     let mut script = Script::solo(STREAM);
     let writer = script.open(false, true);
