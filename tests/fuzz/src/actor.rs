@@ -567,7 +567,7 @@ impl<'a> Actor<'a> {
             let more = if record { 1 } else { result as u64 };
             self.mine.sent.fetch_add(more, Relaxed);
         }
-        call.region.release(call.buffer, call.len);
+        call.region.release(call.buffer);
         self.empty_pipe();
         self.observe();
         result
@@ -660,7 +660,7 @@ impl<'a> Actor<'a> {
             );
         }
         self.kicks_before = self.mine.kicks.load(SeqCst);
-        call.region.release(call.buffer, call.len);
+        call.region.release(call.buffer);
         self.observe();
         result
     }

@@ -89,10 +89,10 @@ impl Region {
         }
     }
 
-    /// Makes the region accessible again after a call.
-    pub fn release(&self, buffer: Buffer, len: usize) {
+    /// Makes the region accessible again after a call, which may have got less than was prepared.
+    pub fn release(&self, buffer: Buffer) {
         if buffer == Buffer::ReadOnly {
-            sys::protect(self.target, self.pages_of(len), ALL);
+            sys::protect(self.target, REGION - self.page, ALL);
         }
     }
 
@@ -226,4 +226,28 @@ pub fn serve_late(regions: &[&Region], page: usize) -> Result<(), i64> {
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_accessible_again_after_a_call() {
+        let page = sys::page_size();
+        let region = Region::new(page).expect("memory");
+        let zeros = sys::open("/dev/zero", libc::O_RDONLY) as Fd;
+        let writable = |at: usize| sys::read(zeros, region.target + at, 1) == 1;
+        let len = LONGEST;
+        region.place(Buffer::ReadOnly, len, 0, false);
+        assert!(!writable(0) && !writable(len - 1));
+        region.release(Buffer::ReadOnly);
+        assert!(writable(0) && writable(len - 1));
+        assert!(!writable(REGION - page), "the last page never is");
+        region.disturb(1, crate::program::Disturb::Protect);
+        assert!(!writable(page));
+        region.restore();
+        assert!(writable(page));
+        sys::close(zeros);
+    }
 }
