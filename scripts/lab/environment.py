@@ -46,8 +46,11 @@ GIT: Mapping[str, str] = {
     "init.defaultBranch": "main",
     # A container may show its user the clone of another.
     "safe.directory": "*",
-    "status.showUntrackedFiles": "normal",
 }
+
+# Makes `git ls-files` go by .gitignore, which all clones share, and not by .git/info/exclude. No
+# setting of git turns that file off.
+GITIGNORE = "--exclude-per-directory=.gitignore"
 
 FIXED: Mapping[str, str] = {
     "LC_ALL": "C.UTF-8",

@@ -63,7 +63,7 @@ class Finding(Exception):
 def tracked() -> list[Path]:
     """Returns the repository's files, relative to its root: the tracked and the not yet added."""
     listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "ls-files", "-z", "--cached", "--others", environment.GITIGNORE],
         cwd=paths.ROOT,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import mutant, paths
+from lab import environment, mutant, paths
 from lab.errors import LabError
 from lab.mutant import Edit
 
@@ -70,7 +70,7 @@ def update(source: Path, target: Path) -> None:
 
 
 def _files(root: Path) -> list[str]:
-    listing = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listing = _git(root, "ls-files", "-z", "--cached", "--others", environment.GITIGNORE)
     names = dict.fromkeys(name for name in listing.split("\0") if name)
     return [name for name in names if os.path.lexists(root / name)]
 

@@ -9,6 +9,7 @@ byte whenever they are made: the sources as git has them, the crates of ringctl,
 import argparse
 import gzip
 import io
+import os
 import re
 import subprocess
 import tarfile
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from lab import crates, paths, sbom, toolchain
+from lab import crates, environment, paths, sbom, toolchain
 from lab.errors import Exit, HostNotFit, LabError
 from lab.toolchain import Toolchain
 
@@ -59,8 +60,14 @@ def changes(text: str, wanted: str) -> str:
 
 
 def unpack(commit: str, folder: Path) -> None:
-    """Puts the files of a commit into a folder."""
-    archive = _git("archive", "--format=tar", commit)
+    """Puts the files of a commit into a folder, the same ones for all clones."""
+    commit = _git("rev-parse", "--verify", f"{commit}^{{commit}}").decode().strip()
+    objects = _git("rev-parse", "--path-format=absolute", "--git-path", "objects").decode().strip()
+    with tempfile.TemporaryDirectory() as empty:
+        # A repository without settings: in the clone, .git/info/attributes would count.
+        _git("init", "--quiet", "--bare", "--template=", empty)
+        env = {"GIT_DIR": empty, "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects}
+        archive = _git("archive", "--format=tar", commit, **env)
     # tarfile warns if it is not given a filter, and has none in Python 3.11.2, that of Debian 12.
     command = ["tar", "-x", "-C", str(folder)]
     if subprocess.run(command, input=archive, check=False).returncode:
@@ -119,15 +126,25 @@ def pack(folder: Path, prefix: str, time: int) -> bytes:
 
 def refuse_dirty() -> None:
     """Refuses a tree in which there is something that no commit has."""
-    if changed := _git("status", "--porcelain").decode().splitlines():
+    changed = _git("status", "--porcelain", "--untracked-files=no").decode().splitlines()
+    # status would leave out new files that .git/info/exclude names.
+    listing = ("ls-files", "--others", "--directory", "--no-empty-directory", environment.GITIGNORE)
+    changed += [f"?? {name}" for name in _git(*listing).decode().splitlines()]
+    if changed:
         raise LabError(
             "a release is made from a commit, and this tree has changes that are in none:\n"
             + "\n".join(f"    {line}" for line in changed)
         )
 
 
-def _git(*arguments: str) -> bytes:
-    run = subprocess.run(["git", *arguments], cwd=paths.ROOT, capture_output=True, check=False)
+def _git(*arguments: str, **env: str) -> bytes:
+    run = subprocess.run(
+        ["git", *arguments],
+        cwd=paths.ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        check=False,
+    )
     if run.returncode:
         raise LabError(f"git {arguments[0]} failed: {run.stderr.decode().strip()}")
     return run.stdout

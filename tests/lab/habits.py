@@ -18,6 +18,7 @@ GITCONFIG = """
 	autocrlf = true
 	eol = crlf
 	excludesFile = {home}/everything
+	fsmonitor = /bin/false
 	hooksPath = {home}/hooks
 	pager = false
 	quotePath = true
@@ -120,7 +121,8 @@ def variables(home: Path) -> dict[str, str]:
     (settings / "git/attributes").write_text("* text eol=crlf -diff\n")
     (settings / "git/ignore").write_text("*\n")
     (home / "everything").write_text("*\n")
-    (home / "gitconfig").write_text(GITCONFIG.format(home=home))
+    for name in ("gitconfig", "settings/git/config"):
+        (home / name).write_text(GITCONFIG.format(home=home))
     for name in ("hooks/pre-commit", "hooks/commit-msg", "template/hooks/pre-commit"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("#!/bin/sh\nexit 1\n")

@@ -11,7 +11,14 @@ import habits
 import pytest
 from test_in_tree import FILES
 
-from lab import environment, install, paths, release
+from lab import (
+    environment,
+    install,
+    lint,
+    mutant_tree,
+    paths,
+    release,
+)
 from lab.errors import LabError
 
 LAB = paths.ROOT / "scripts/lab.sh"
@@ -70,6 +77,7 @@ def test_all_users_get_the_same(tmp_path: Path) -> None:
     site = f".local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     (Path(user["HOME"]) / site).mkdir(parents=True)
     (Path(user["HOME"]) / site / "usercustomize.py").write_text("raise SystemExit(96)\n")
+    (Path(user["HOME"]) / ".gitconfig").write_text(habits.GITCONFIG.format(home=folders[1]))
     other = patches(folders[1], user, habits.UMASK)
     assert len(plain[0]) == 5
     assert other[0] == plain[0]
@@ -131,6 +139,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "clone"
     folder.mkdir()
     (folder / "file").write_text("one\ntwo\n")
+    (folder / ".gitattributes").write_text("* text=auto\n")
     identity = ("-c", "user.name=A Name", "-c", "user.email=name@example.org")
     for command in (("init", "--quiet"), ("add", "."), (*identity, "commit", "-qm", "all")):
         subprocess.run(["git", *command], cwd=folder, check=True)
@@ -138,28 +147,100 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def git(folder: Path, *arguments: str) -> bytes:
+    """Runs git as the lab does, but not from its code."""
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True).stdout
+
+
+def test_git_reads_no_settings_of_the_user_or_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = habits.GITCONFIG.format(home=tmp_path)
+    (tmp_path / ".gitconfig").write_text(text)
+    (tmp_path / "system").write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert (Path(os.environ["XDG_CONFIG_HOME"]) / "git/config").exists()
+    # It stands for /etc/gitconfig.
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "system"))
+    own = {f"command\t{name.lower()}={value}" for name, value in environment.GIT.items()}
+    assert {*git(tmp_path, "config", "--list", "--show-scope").decode().splitlines()} == own
+    git(tmp_path, "init", "--quiet", "new")
+    assert git(tmp_path / "new", "symbolic-ref", "HEAD") == b"refs/heads/main\n"
+
+
 def test_settings_of_the_clone_do_not_count_either(clone: Path, tmp_path: Path) -> None:
-    program(clone / ".git/hooks/fsmonitor", "exit 1")
-    for name, value in (
-        ("core.autocrlf", "true"),
-        ("core.eol", "crlf"),
-        ("status.showUntrackedFiles", "no"),
-        ("core.excludesFile", str(tmp_path / "everything")),
-    ):
-        subprocess.run(["git", "config", name, value], cwd=clone, check=True)
+    ran = tmp_path / "ran"
+    mine = program(tmp_path / "hooks/pre-commit", f"touch {ran}; exit 1")
+    (tmp_path / "attributes").write_text("* eol=crlf\n")
     (tmp_path / "everything").write_text("*\n")
+    for name, value in {
+        "commit.gpgSign": "true",
+        "core.attributesFile": tmp_path / "attributes",
+        "core.autocrlf": "true",
+        "core.eol": "crlf",
+        "core.excludesFile": tmp_path / "everything",
+        "core.fsmonitor": mine,
+        "core.hooksPath": tmp_path / "hooks",
+        "gpg.program": mine,
+        "user.email": "name@example.org",
+        "user.name": "A Name",
+    }.items():
+        git(clone, "config", name, str(value))
+    (clone / "file").unlink()
+    git(clone, "checkout", "file")
+    assert (clone / "file").read_bytes() == b"one\ntwo\n"
+    (clone / "new").touch()
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--message=more")
+    assert git(clone, "ls-files").split() == [b".gitattributes", b"file", b"new"]
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("locale charmap", "UTF-8"),
+        # What they replace is in /etc: a test cannot change it.
+        ("printenv TZ", "UTC"),
+        ("printenv SHELL", "/bin/sh"),
+        ("printenv GIT_ATTR_NOSYSTEM", "1"),
+        ("python3 -c 'import sys; print(sys.flags.no_user_site)'", "1"),
+        ("python3 -c 'import sys; print(sys.flags.dont_write_bytecode)'", "1"),
+    ],
+)
+def test_settings_of_the_machine_are_replaced(command: str, said: str) -> None:
+    run = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert run.stdout == f"{said}\n"
+
+
+def test_what_git_keeps_for_one_clone_is_in_no_release_and_hides_nothing(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clone / ".git/info").mkdir(exist_ok=True)
+    (clone / ".git/info/attributes").write_text("* text eol=crlf\n")
+    (clone / ".git/info/exclude").write_text("*\n")
     (tmp_path / "out").mkdir()
     release.unpack("HEAD", tmp_path / "out")
     assert (tmp_path / "out/file").read_bytes() == b"one\ntwo\n"
+    release.refuse_dirty()
     (clone / "new").touch()
-    with pytest.raises(LabError, match=r"\?\? new"):
+    with pytest.raises(LabError, match=r"    \?\? new$"):
+        release.refuse_dirty()
+    assert Path("new") in lint.tracked()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert (mutant_tree.Tree(0).root / "new").exists()
+
+
+def test_a_release_is_of_a_commit(clone: Path) -> None:
+    (clone / "file").write_text("three\n")
+    with pytest.raises(LabError, match=r"     M file$"):
         release.refuse_dirty()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
-def test_the_clone_of_another_user_is_read(clone: Path) -> None:
-    for path in (clone, clone / ".git"):
-        os.chown(path, 12345, 12345)
+@pytest.mark.usefixtures("clone")
+def test_the_clone_of_another_user_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    # git's own tests use this.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     release.refuse_dirty()
 
 
