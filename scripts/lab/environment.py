@@ -62,6 +62,11 @@ FIXED: Mapping[str, str] = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_COUNT": str(len(GIT)),
+    # Empty, they replace what a config.toml of cargo says.
+    "RUSTC_WRAPPER": "",
+    "RUSTC_WORKSPACE_WRAPPER": "",
+    "RUSTDOCFLAGS": "",
+    "RUSTFLAGS": "",
     **{f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(GIT)},
     **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(GIT.values())},
 }

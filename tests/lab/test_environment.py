@@ -18,6 +18,7 @@ from lab import (
     mutant_tree,
     paths,
     release,
+    toolchain,
 )
 from lab.errors import LabError
 
@@ -211,6 +212,26 @@ def test_settings_of_the_clone_do_not_count_either(clone: Path, tmp_path: Path) 
 def test_settings_of_the_machine_are_replaced(command: str, said: str) -> None:
     run = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert run.stdout == f"{said}\n"
+
+
+def test_cargo_goes_by_no_flags_or_wrappers_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Cargo.toml", "src/lib.rs", "home/config.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "one"\nedition = "2021"\n')
+    (tmp_path / "src/lib.rs").write_text("/// ```\n/// ```\npub fn one() {}\n")
+    (tmp_path / "home/config.toml").write_text(
+        "[build]\n"
+        'rustc-wrapper = "false"\nrustc-workspace-wrapper = "false"\n'
+        'rustflags = ["--no-such-flag"]\nrustdocflags = ["--no-such-flag"]\n'
+    )
+    tools = toolchain.find(want={"tools"}, install=False)
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "home"))
+    for verb in ("check", "doc"):
+        subprocess.run(
+            [tools.cargo, verb, "--quiet", "--offline"], cwd=tmp_path, env=tools.env(), check=True
+        )
 
 
 def test_what_git_keeps_for_one_clone_is_in_no_release_and_hides_nothing(
