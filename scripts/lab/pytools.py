@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Keeps the Python tools (ruff, mypy, pytest) in a virtual environment in the cache."""
 
+import ast
 import contextlib
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +13,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from lab import command, paths
+from lab import command, environment, paths
 from lab.command import tail
 from lab.errors import HostNotFit
 from lab.ktap import Result, Status
@@ -46,10 +49,28 @@ def python(tc: Toolchain, requirements: Path = REQUIREMENTS) -> Path:
                     [str(own), "-m", "pip", "install", "--quiet", "--requirement",
                      str(requirements)],
                 ):  # fmt: skip
-                    if command.run(step, env=tc.env(), log=output, lock=lock):
+                    env = pip_env(own, tc.env()) if own.exists() else tc.env()
+                    if command.run(step, env=env, log=output, lock=lock):
                         raise HostNotFit(f"the Python tools cannot be had:\n{tail(log)}")
             stamp.touch()
     return home / "bin/python"
+
+
+def pip_env(python: Path, env: dict[str, str]) -> dict[str, str]:
+    """Returns an environment in which pip reads none of its files.
+
+    What these say of mirrors, proxies and certificates is in variables; it is all that counts.
+    """
+    listing = [str(python), "-m", "pip", "config", "list"]
+    run = subprocess.run(listing, env=env, capture_output=True, text=True, check=False)
+    found: dict[str, str] = {}
+    # The second section overrides the first.
+    for section in ("global", "install"):
+        for name, value in re.findall(rf"^{section}\.([\w-]+)=(.*)$", run.stdout, re.MULTILINE):
+            variable = f"PIP_{name.replace('-', '_').upper()}"
+            if environment.KEPT.fullmatch(variable):
+                found[variable] = " ".join(ast.literal_eval(value).split())
+    return {**found, **env, "PIP_CONFIG_FILE": os.devnull}
 
 
 def tests(tc: Toolchain, only: str) -> tuple[str, list[Result]]:

@@ -51,6 +51,12 @@ GITCONFIG = """
 	useConfigOnly = true
 """
 
+PIP = """
+[install]
+user = true
+target = /nonexistent
+"""
+
 VARIABLES = {
     # Language, time and terminal.
     "LANG": "tr_TR.UTF-8",
@@ -123,6 +129,8 @@ def variables(home: Path) -> dict[str, str]:
     (home / "everything").write_text("*\n")
     for name in ("gitconfig", "settings/git/config"):
         (home / name).write_text(GITCONFIG.format(home=home))
+    (settings / "pip").mkdir()
+    (settings / "pip/pip.conf").write_text(PIP)
     for name in ("hooks/pre-commit", "hooks/commit-msg", "template/hooks/pre-commit"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("#!/bin/sh\nexit 1\n")

@@ -17,10 +17,12 @@ from lab import (
     lint,
     mutant_tree,
     paths,
+    pytools,
     release,
     toolchain,
 )
 from lab.errors import LabError
+from lab.toolchain import Toolchain
 
 LAB = paths.ROOT / "scripts/lab.sh"
 
@@ -232,6 +234,38 @@ def test_cargo_goes_by_no_flags_or_wrappers_of_the_user(
         subprocess.run(
             [tools.cargo, verb, "--quiet", "--offline"], cwd=tmp_path, env=tools.env(), check=True
         )
+
+
+def test_pip_goes_by_mirrors_of_the_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(os.environ["XDG_CONFIG_HOME"]) / "pip/pip.conf"
+    assert "user = true" in file.read_text()
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nextra-index-url =\n    http://a\n    http://b\ntimeout = 1\nno-deps = true\n"
+        "[install]\ntimeout = 2\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://own")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    seen: list[dict[str, str]] = []
+
+    def run(step: list[str], *, env: dict[str, str], **_: object) -> int:
+        if "venv" in step:
+            program(Path(step[-1]) / "bin/python", f'exec {sys.executable} "$@"')
+        else:
+            seen.append(env)
+        return 0
+
+    monkeypatch.setattr("lab.command.run", run)
+    pytools.python(Toolchain({"venv": Path(sys.executable)}))
+    listing = [sys.executable, "-m", "pip", "config", "list"]
+    said = subprocess.run(listing, env=seen[0], capture_output=True, text=True, check=True).stdout
+    assert all(line.startswith(":env:.") for line in said.splitlines())
+    for setting in (
+        "extra-index-url='http://a http://b'", "index-url='http://own'", "timeout='2'"
+    ):  # fmt: skip
+        assert f":env:.{setting}" in said.splitlines()
 
 
 def test_what_git_keeps_for_one_clone_is_in_no_release_and_hides_nothing(
