@@ -34,4 +34,5 @@ def arguments(guest: dict[str, str]) -> list[str]:
         f"source {Path(__file__).with_name('attach.gdb')}",
         f"lx-symbols {Path(guest['module']).parent}",
     )
-    return ["-q", *(word for step in steps for word in ("-ex", step))]
+    # Without -nx, a .gdbinit of the user's would have its say.
+    return ["-nx", "-q", *(word for step in steps for word in ("-ex", step))]

@@ -13,6 +13,7 @@ from test_in_tree import FILES
 
 from lab import (
     environment,
+    gdb,
     install,
     lint,
     mutant_tree,
@@ -266,6 +267,11 @@ def test_pip_goes_by_mirrors_of_the_user_alone(
         "extra-index-url='http://a http://b'", "index-url='http://own'", "timeout='2'"
     ):  # fmt: skip
         assert f":env:.{setting}" in said.splitlines()
+
+
+def test_gdb_reads_no_file_of_the_user() -> None:
+    guest = {"vmlinux": "/build/vmlinux", "socket": "/socket", "module": "/build/ringdev.ko"}
+    assert "-nx" in gdb.arguments(guest)
 
 
 def test_what_git_keeps_for_one_clone_is_in_no_release_and_hides_nothing(
