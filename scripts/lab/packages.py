@@ -485,12 +485,13 @@ def parse_policy(text: str) -> Packages:
     package = version = ""
     for line in text.splitlines():
         if line and not line[0].isspace():
-            package = line.rstrip(":")
+            package, version = line.rstrip(":"), ""
         elif match := re.fullmatch(r"  (Installed|Candidate): (?!\(none\))(\S+)", line):
             (installed if match[1] == "Installed" else candidates)[package] = match[2]
-        elif match := re.fullmatch(r" (?:\*\*\*|   ) (\S+) -?\d+", line):
+        elif match := re.match(r" (?:\*\*\*|   ) (\S+) -?\d+\b", line):
+            # Behind the priority, Ubuntu may say "(phased 40%)".
             version = match[1]
-        elif re.match(r" {8}", line) and not line.endswith(" /var/lib/dpkg/status"):
+        elif version and re.match(r" {8}", line) and not line.endswith(" /var/lib/dpkg/status"):
             # A place that has it; dpkg alone cannot install it again.
             versions = offered.setdefault(package, [])
             if version not in versions:

@@ -86,6 +86,19 @@ def test_apt_cache_policy_tells_what_is_installed_and_what_else_is_on_offer() ->
     assert known.offered == {"cargo-web": ["1.96.0-2", "1.90.0-1"]}
 
 
+def test_versions_that_ubuntu_offers_to_some_are_on_offer() -> None:
+    text = (
+        "clang-19:\n  Installed: 1:19.1.7-3\n  Candidate: 1:19.1.7-3\n  Version table:\n"
+        " *** 1:19.1.7-3 500\n        500 mirror noble/main amd64 Packages\n"
+        "libclang-rt-19-dev:\n  Installed: (none)\n  Candidate: 1:19.1.8-1\n  Version table:\n"
+        "     1:19.1.8-1 500 (phased 40%)\n        500 mirror updates/main amd64 Packages\n"
+        "lld-19:\n  Installed: (none)\n  Candidate: 1:19.1.8-1\n  Version table:\n"
+        "     something else\n        500 mirror updates/main amd64 Packages\n"
+    )
+    known = packages.parse_policy(text)
+    assert known.offered == {"clang-19": ["1:19.1.7-3"], "libclang-rt-19-dev": ["1:19.1.8-1"]}
+
+
 def test_an_epoch_is_no_version() -> None:
     assert Packages({"clang": "1:14.0-55"}).version("clang") == (14, 0)
     assert Packages({"bc": "1.07.1-3"}).version("bc") == (1, 7, 1)
