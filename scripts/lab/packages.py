@@ -103,8 +103,12 @@ class InUse:
     # preferred to another family, but they are not in use yet.
     incomplete: frozenset[str] = frozenset()
     # The linker's driver.
-    cc: Path | None = None
-    python: Path | None = None
+    cc: Tool | None = None
+    # The Python that runs the lab.
+    python: Tool | None = None
+    # The first line of --version of the compilers that built the kernel in KDIR.
+    kernel_rustc: str = ""
+    kernel_clang: str = ""
 
 
 def may_install() -> bool:
@@ -276,9 +280,9 @@ class Packages:
         if llvm := missing & {"llvm", "libclang", "sanitizers"}:
             chosen |= self._llvm(llvm, minimum["llvm"], in_use)
         if "libc-32" in missing:
-            chosen.add(self._of_series("gcc{}-multilib", r"gcc(-\d+)$", in_use.cc))
+            chosen.add(self._libc_32(in_use.cc))
         if "venv" in missing:
-            chosen.add(self._of_series("python3{}-venv", r"python3(\.\d+)$", in_use.python))
+            chosen.add(self._venv(in_use.python))
         return sorted(chosen)
 
     def _rust(self, missing: set[str], minimum: Version, in_use: InUse) -> set[str]:
@@ -291,12 +295,14 @@ class Packages:
             suffix = owner.removeprefix("rustc")
             wanted = {part: RUST_PARTS[part][0].format(suffix) for part in parts}
             # Parts of Rust belong to one release alone.
-            found = self._matching(wanted, owner, digits=3)
+            found = self._matching(wanted, self.installed.get(owner, ""), digits=3)
             absent = [part for part in wanted if part not in found]
             if not absent:
                 return set(found.values())
             if "rustc" not in in_use.incomplete:
                 raise NoMatch(self._no_rust(rustc, owner, wanted, absent, minimum))
+        if in_use.kernel_rustc:
+            return self._rust_of_kernel(missing, in_use.kernel_rustc)
         suffix = self.rust_suffix(minimum)
         whole = {part: names[0].format(suffix) for part, names in RUST_PARTS.items()}
         # What is installed of the family must keep up with its rustc.
@@ -306,6 +312,30 @@ class Packages:
         if missing & {"rustc", "rust-src"}:
             chosen |= {f"rustc{suffix}", whole["rust-src"]}
         return chosen
+
+    def _rust_of_kernel(self, missing: set[str], kernel_rustc: str) -> set[str]:
+        """Returns the packages of the rustc that built a kernel, as no other builds its modules."""
+        names = [name for name in self.candidates if re.fullmatch(r"rustc(-web|-[\d.]+)?", name)]
+        for name in names:
+            suffix = name.removeprefix("rustc")
+            parts = {part: package.format(suffix) for part, (package, _) in RUST_PARTS.items()}
+            wanted = {
+                part: package
+                for part, package in parts.items()
+                if part in missing or self.is_installed(package)
+            }
+            if missing & {"rustc", "rust-src"}:
+                wanted |= {"rustc": name, "rust-src": parts["rust-src"]}
+            for version in self.offered.get(name) or [self.candidates[name]]:
+                found = self._matching(wanted, version, digits=3)
+                fits = upstream(version) == parse_version(kernel_rustc)
+                if fits and found.keys() == wanted.keys():
+                    return set(found.values())
+        raise NoMatch(
+            f"the kernel in KDIR was built by {kernel_rustc}, and only that rustc can build modules"
+            f" for it; none is here, and apt offers {self._offers(sorted(names)) or 'none'}."
+            " Put the kernel's rustc into PATH, or name a kernel that was built by one on offer"
+        )
 
     def _no_rust(
         self,
@@ -348,12 +378,17 @@ class Packages:
             # The clang itself is there.
             wanted.pop(f"clang-{major}", None)
             # Within a major version LLVM's parts fit each other, and share folders.
-            found = self._matching(wanted, owner, digits=1)
+            found = self._matching(wanted, self.installed.get(owner, ""), digits=1)
             absent = [name for name in wanted if name not in found]
             if not absent:
                 return set(found.values())
             if "llvm" not in in_use.incomplete:
                 raise NoMatch(self._no_llvm(clang, owner, absent, missing, minimum))
+        if release := parse_version(in_use.kernel_clang):
+            # Another clang would do, with a warning of kbuild's.
+            parts = _llvm_packages(missing, f"-{release[0]}")
+            if parts <= self.candidates.keys():
+                return parts
         return self._llvm_family(missing, minimum)
 
     def _llvm_family(self, missing: set[str], minimum: Version) -> set[str]:
@@ -385,14 +420,13 @@ class Packages:
             f"    PATH=/usr/lib/llvm-{number}/bin:$PATH make ..."
         )
 
-    def _matching(self, wanted: Mapping[str, str], owner: str, *, digits: int) -> dict[str, str]:
-        """Returns what apt-get installs of the wanted packages that matches an installed one.
+    def _matching(self, wanted: Mapping[str, str], version: str, *, digits: int) -> dict[str, str]:
+        """Returns what apt-get installs of the wanted packages that matches another's version.
 
-        That is the version of ``owner``; else one of the same upstream version, as Debian's
+        That is the same version; else one of the same upstream version, as Debian's
         revisions of parts may differ; else one of which so many numbers are the same.
         """
         found: dict[str, str] = {}
-        version = self.installed.get(owner, "")
         ours = upstream(version)
         for key, name in wanted.items():
             candidate = self.candidates.get(name, "")
@@ -405,6 +439,11 @@ class Packages:
                 found[key] = name if same[0] == candidate else f"{name}={same[0]}"
         return found
 
+    def _offers_like(self, pattern: str) -> str:
+        """Says which packages apt offers whose names match a pattern, and in which versions."""
+        names = sorted(name for name in self.candidates if re.fullmatch(pattern, name))
+        return self._offers(names) or "none"
+
     def _offers(self, names: Iterable[str]) -> str:
         """Says in which versions apt offers packages."""
         return ", ".join(
@@ -414,11 +453,48 @@ class Packages:
             for name in names
         )
 
-    def _of_series(self, package: str, pattern: str, program: Path | None) -> str:
-        """Returns the package for a program whose name says its series, or for the default one."""
-        match = re.search(pattern, program.name) if program else None
-        exact = package.format(match[1]) if match else ""
-        return exact if exact in self.candidates else package.format("")
+    def _libc_32(self, cc: Tool | None) -> str:
+        """Returns the package with the 32-bit libraries of the gcc in use."""
+        series = re.search(r"gcc-(\d+)$", cc.path.name) if cc else None
+        if not cc or not series:
+            return "gcc-multilib"
+        if package := self._of_series(f"gcc-{series[1]}-multilib", "gcc-multilib"):
+            return package
+        raise NoMatch(
+            f"the 32-bit libraries must be of the same release as cc, which is {cc}; apt offers"
+            f" {self._offers_like(r'gcc(-[0-9]+)?-multilib')}. Have cc be the gcc on offer:\n"
+            f"    {shlex.join(_apt('install', 'gcc', 'gcc-multilib'))}"
+        )
+
+    def _venv(self, python: Tool | None) -> str:
+        """Returns the package with which the Python in use makes virtual environments."""
+        if not python:
+            return "python3-venv"
+        series = re.search(r"python(3\.\d+)$", python.path.name)
+        owner = owner_of(python.path)
+        if owner and series and (
+            package := self._of_series(f"python{series[1]}-venv", "python3-venv")
+        ):  # fmt: skip
+            return package
+        offers = f"apt offers {self._offers_like(r'python3([.][0-9]+)?-venv')}"
+        raise NoMatch(
+            f"venv must be of the Python that runs the lab, which is {python};"
+            f" {offers if owner else f'no package brought it, and {offers}'}."
+            " Run the lab by the Python on offer:\n"
+            f"    {shlex.join(_apt('install', 'python3', 'python3-venv'))}\n"
+            "    PATH=/usr/bin:$PATH make ..."
+        )
+
+    def _of_series(self, own: str, default: str) -> str:
+        """Returns a series' own package, or the default one if it is of that series; else nothing.
+
+        The name of the package ``own`` says the series: 13 or 3.12.
+        """
+        if own in self.candidates:
+            return own
+        series = re.findall(r"\d+", own)
+        version = re.findall(r"\d+", self.candidates.get(default, "").rpartition(":")[2])
+        return default if version[: len(series)] == series else ""
 
     def rust_suffix(self, minimum: Version) -> str:
         """Returns what stands behind ``rustc`` in the name of the family of packages to use."""

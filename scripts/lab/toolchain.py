@@ -8,6 +8,7 @@ looked for, so that ``make run`` does not install what only ``make lint`` needs.
 """
 
 import os
+import platform
 import re
 import shutil
 import struct
@@ -315,12 +316,15 @@ class Survey:
         clang = folder / "clang" if folder else self._completable("llvm")
         cc = _which("cc")
         python = Path(sys.executable).resolve()
+        clang_text = self.clang_text or ""
         return packages.InUse(
             rustc=packages.Tool(rustc, first_line([str(rustc), "--version"])) if rustc else None,
             clang=packages.Tool(clang, first_line([str(clang), "--version"])) if clang else None,
             incomplete=frozenset(tool for tool in self._incomplete if not self.get(tool)),
-            cc=cc.resolve() if cc else None,
-            python=python if python.parent == USR / "bin" else None,
+            cc=packages.Tool(cc.resolve(), first_line([str(cc), "--version"])) if cc else None,
+            python=packages.Tool(python, f"Python {platform.python_version()}"),
+            kernel_rustc=self.rustc_text or "",
+            kernel_clang=clang_text if "clang" in clang_text else "",
         )
 
     def _completable(self, tool: str) -> Path | None:

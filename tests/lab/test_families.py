@@ -308,8 +308,9 @@ def test_a_library_of_llvm_is_of_the_release_of_clang(
 ) -> None:
     with_llvm(debian)
     (debian.usr / "lib/llvm-19/lib/libclang-19.so.1").unlink()
-    # Another one that is there is of no use.
+    # Those of another release are of no use.
     debian.install("libclang1-22", "1:22.1.8-1")
+    debian.install("libclang-rt-22-dev", "1:22.1.8-1")
     tools = find(monkeypatch, "llvm", tool)
     assert [call[-1] for call in debian.calls] == [package]
     assert tools.llvm_bin == debian.usr / "lib/llvm-19/bin"
@@ -407,13 +408,110 @@ def test_the_32_bit_libraries_are_of_the_release_of_gcc(
     assert debian.calls[0][-1] == "gcc-14-multilib"
 
 
-def test_what_makes_virtual_environments_is_of_the_python_in_use() -> None:
+def test_without_32_bit_libraries_of_the_gcc_in_use_nothing_is_installed(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    debian.offers |= {"gcc-multilib": ["4:14.2.0-1"], "gcc-14-multilib": ["14.2.0-19"]}
+    gcc = script(debian.usr / "bin/x86_64-linux-gnu-gcc-13", "echo gcc 13.3.0")
+    (debian.usr / "bin/cc").symlink_to(gcc)
+    with pytest.raises(NoMatch) as caught:
+        find(monkeypatch, "libc-32")
+    said = str(caught.value)
+    assert f"{gcc} (gcc 13.3.0)" in said
+    assert "apt offers gcc-14-multilib 14.2.0-19, gcc-multilib 4:14.2.0-1." in said
+    assert debian.calls == [("update",)]
+    # The default one may be of the same release.
+    debian.offers = {"gcc-multilib": ["4:13.3.0-1"]}
+    assert debian.known().choose({"libc-32"}, MINIMUM, Survey(MINIMUM).in_use()) == ["gcc-multilib"]
+
+
+@pytest.mark.parametrize(
+    ("program", "owner", "package"),
+    [
+        ("/usr/bin/python3.13", "python3.13-minimal", "python3.13-venv"),
+        ("/usr/bin/python3.14", "python3.14-minimal", "python3-venv"),
+        ("/usr/bin/python3.12", "python3.12-minimal", None),
+        ("/usr/bin/python3.1", "python3.1-minimal", None),
+        ("/usr/local/bin/python3.13", "", None),
+    ],
+)
+def test_what_makes_virtual_environments_is_of_the_python_in_use(
+    debian: Debian, program: str, owner: str, package: str | None
+) -> None:
     known = Packages({"python3-venv": "3.14.1-1", "python3.13-venv": "3.13.5-2"})
-    for program, package in (
-        ("/usr/bin/python3.13", "python3.13-venv"),
-        ("/usr/bin/python3.12", "python3-venv"),
-    ):
-        assert known.choose({"venv"}, MINIMUM, InUse(python=Path(program))) == [package]
+    python = Tool(Path(program), "Python 3.x")
+    debian.owners[python.path] = owner
+    if package:
+        assert known.choose({"venv"}, MINIMUM, InUse(python=python)) == [package]
+        return
+    with pytest.raises(NoMatch) as caught:
+        known.choose({"venv"}, MINIMUM, InUse(python=python))
+    said = str(caught.value)
+    assert f"{program} (Python 3.x)" in said
+    assert "apt offers python3-venv 3.14.1-1, python3.13-venv 3.13.5-2." in said
+    assert ("no package brought it" in said) == (not owner)
+
+
+def kernel_of(tree: Path, rustc: str = "", cc: str = "") -> Path:
+    """Makes a tree of a kernel that these have built."""
+    said = f'CONFIG_RUSTC_VERSION_TEXT="{rustc}"\nCONFIG_CC_VERSION_TEXT="{cc}"\n'
+    (tree / ".config").write_text(said)
+    return tree
+
+
+def test_the_rustc_of_a_kernel_is_installed_in_place_of_the_newest(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KDIR", str(kernel_of(tmp_path, rustc="rustc 1.85.0")))
+    assert find(monkeypatch, "rustc", "rustfmt").rustc_version == "rustc 1.85.0"
+    assert debian.installed == dict.fromkeys(("rustc-web", "rust-web-src", "rustfmt-web"), OLD)
+
+
+def test_without_the_rustc_of_a_kernel_none_is_installed(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KDIR", str(kernel_of(tmp_path, rustc="rustc 1.90.0")))
+    with pytest.raises(NoMatch) as caught:
+        find(monkeypatch, "rustc")
+    assert "built by rustc 1.90.0," in str(caught.value)
+    assert f"apt offers rustc-web {NEW} and {OLD}." in str(caught.value)
+    assert debian.installed == {}
+
+
+@pytest.mark.parametrize(
+    ("cc", "number"),
+    [
+        ("Debian clang version 19.1.7 (3)", "19"),
+        ("Debian clang version 18.1.8", "22"),
+        ("gcc (Debian 19.1.0-1) 19.1.0", "22"),
+    ],
+)
+def test_the_clang_of_a_kernel_is_installed_if_it_is_on_offer(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cc: str, number: str
+) -> None:
+    monkeypatch.setenv("KDIR", str(kernel_of(tmp_path, cc=cc)))
+    tools = find(monkeypatch, "llvm", "sanitizers")
+    assert tools.llvm_bin == debian.usr / f"lib/llvm-{number}/bin"
+    assert {re.sub(r"\D*(\d\d)\D*", r"\1", name) for name in debian.installed} == {number}
+
+
+def test_the_default_bindgen_is_taken_if_it_is_new_enough(debian: Debian) -> None:
+    with_llvm(debian)
+    debian.offers |= {"bindgen-0.73": ["0.73.1-1"], "bindgen": ["0.71.1-4"]}
+    in_use = Survey(MINIMUM).in_use()
+    assert debian.known().choose({"bindgen"}, MINIMUM, in_use) == ["bindgen"]
+    debian.offers["bindgen"] = ["0.66.1-4"]
+    assert debian.known().choose({"bindgen"}, MINIMUM, in_use) == ["bindgen-0.73"]
+
+
+def test_bindgen_loads_the_libclang_of_the_clang_in_use(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_llvm(debian)
+    tools = find(monkeypatch, "llvm", "libclang")
+    # A newer one that comes later does not change that.
+    debian.install("libclang1-22", "1:22.1.8-1")
+    assert tools.env()["LIBCLANG_PATH"] == str(debian.usr / "lib/llvm-19/lib")
 
 
 def test_a_bindgen_that_cargo_builds_needs_the_cargo_of_rustc(
