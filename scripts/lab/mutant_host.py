@@ -27,8 +27,9 @@ CARGO: Mapping[str, tuple[str, ...]] = {
 LAB = "lab"
 LINT = "lint"
 BUILD = "build"
-MAKE_TEST = ("test", "test/plain", "test/debug")
-SUITES = (*CARGO, LAB, LINT, BUILD, *MAKE_TEST)
+# What the copy's own lab runs, by the verb and the lane.
+MAKE = ("test", "test/plain", "test/debug", "selftest/plain", "selftest/debug")
+SUITES = (*CARGO, LAB, LINT, BUILD, *MAKE)
 
 # Seconds that the tests of one mutant may take on the host, where most take one or two, and those
 # that build and boot.
@@ -71,8 +72,8 @@ def run(suite: str, tree: Tree, tests: Sequence[str], tc: Toolchain) -> dict[str
         return _lint(tree, tests)
     if suite == BUILD:
         return {test: _builds(tree, test, tc) for test in tests}
-    if suite in MAKE_TEST:
-        return _make_test(tree, tests, suite.partition("/")[2])
+    if suite in MAKE:
+        return _make(tree, tests, *suite.split("/"))
     return _cargo(tree, suite, tests, tc)
 
 
@@ -124,10 +125,10 @@ def _lint(tree: Tree, tests: Sequence[str]) -> dict[str, Came]:
     return came
 
 
-def _make_test(tree: Tree, tests: Sequence[str], lane: str) -> dict[str, Came]:
-    """Runs ``make test`` in the copy, for what takes a guest of its own."""
+def _make(tree: Tree, tests: Sequence[str], verb: str, lane: str = "") -> dict[str, Came]:
+    """Runs ``make test`` or ``make selftest`` in the copy, for what takes a guest of its own."""
     env = {**os.environ, "ONLY": "|".join(tests), "LANE": lane, "NO_INSTALL": "1"}
-    output, code = _run([str(tree.root / "scripts/lab.sh"), "test"], tree.root, env, SLOW)
+    output, code = _run([str(tree.root / "scripts/lab.sh"), verb], tree.root, env, SLOW)
     match = re.search(r"^lab: results: (.+/junit\.xml)$", output, re.MULTILINE)
     if not match:
         if code == Exit.BUILD_FAILED:

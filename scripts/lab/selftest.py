@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import cargo, lane, module, paths, pytools, suite, toolchain
+from lab import cargo, lane, logs, module, paths, pytools, suite, toolchain
 from lab.errors import Exit
 from lab.ktap import Result, Status
 from lab.lane import Lane
+from lab.report import say
 from lab.results import Results, matches
 from lab.suite import SuiteRun
 from lab.task import Task
@@ -330,6 +331,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", metavar="PATTERN", default=os.environ.get("ONLY", ""))
     options = parser.parse_args(argv)
     lanes = lane.chosen(options.lane, lane.NAMES, lane.NAMES)
+    log = logs.new("selftest")
     results = Results()
     name, found = pytools.tests(toolchain.find(want={"lab-tests"}), options.only)
     if found:
@@ -338,6 +340,8 @@ def main(argv: list[str]) -> int:
         if chosen := cases(lane_name, options.only):
             where = lane.prepare(lane_name, WANT)
             results.add(f"selftest ({lane_name})", run(where, chosen))
+    results.write_junit(log / "junit.xml")
+    say(f"results: {log}/junit.xml")
     results.refuse_none(options.only)
     results.close()
     return Exit.TESTS_FAILED if results.count(Status.FAILED) else Exit.PASSED

@@ -9,14 +9,30 @@ from typing import cast
 
 import pytest
 
-from lab import mutant, mutant_cargo, mutant_guest, mutant_host, mutant_tree, mutants, paths
-from lab.errors import LabError, UsageError
+from lab import (
+    decode,
+    mutant,
+    mutant_cargo,
+    mutant_guest,
+    mutant_host,
+    mutant_tree,
+    mutants,
+    paths,
+    selftest,
+    verdict,
+)
+from lab.boot import Outcome
+from lab.errors import Exit, LabError, UsageError
+from lab.kernel import Kernel
 from lab.ktap import Result, Status
 from lab.lane import Lane
 from lab.mutant import Catcher, Edit, Mutant
 from lab.mutant_guest import Job
 from lab.mutant_host import Came
 from lab.mutants import Fate, Judgement, Trial
+from lab.qemu import Port
+from lab.toolchain import Toolchain
+from lab.verdict import Verdict
 
 READS = Catcher("user", "it_reads")
 PLANTED = Mutant("channel", "m", "hand", (Edit(Path("a"), "1\n", "2\n"),), caught_by=(READS,))
@@ -365,3 +381,103 @@ def test_what_cargo_mutants_says() -> None:
     )
     with pytest.raises(LabError, match="without a change"):
         mutant_cargo.read({"outcomes": [{**baseline, "summary": "Failure"}]})
+
+
+def test_a_link_in_a_copy_follows_the_trees(tree: mutant_tree.Tree) -> None:
+    link = paths.ROOT / "link"
+    for target in ("committed", "changed"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        mutant_tree.Tree(0)
+        assert (tree.root / "link").readlink() == Path(target)
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("code", [0, 101])
+def test_what_cargo_says_of_errors_is_kept_only_if_it_fails(
+    tree: mutant_tree.Tree, tmp_path: Path, code: int
+) -> None:
+    # Of a build that succeeds, all of it must be JSON.
+    cargo = program(tmp_path / "cargo", f"echo '{{}}'; echo warning >&2; exit {code}")
+    tc = Toolchain({"cargo": cargo, "rustc": Path("/usr/bin/rustc")})
+    came = mutant_host._run_cargo(tree, ["check"], tc)
+    assert came == (code, "{}\n" + ("warning\n" if code else ""))
+
+
+def test_cargo_mutants_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = f'echo "$@" >>{tmp_path}/calls; mkdir -p "$4/bin" "$4/target"; touch "$4/bin/$9"'
+    cargo = program(tmp_path / "cargo", text)
+    tc = Toolchain({"cargo": cargo, "rustc": Path("/usr/bin/rustc")})
+    built = mutant_cargo.program(tc)
+    assert built.exists()
+    assert mutant_cargo.program(tc) == built
+    [call] = (tmp_path / "calls").read_text().splitlines()
+    assert f"--version {mutant_cargo.VERSION} cargo-mutants" in call
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (Exit.PASSED, Status.PASSED),
+        # KUnit marks the kernel.
+        (Exit.TAINT, Status.PASSED),
+        (Exit.LEAK, Status.FAILED),
+        (Exit.SPLAT, Status.FAILED),
+    ],
+)
+def test_a_guest_is_judged_by_its_verdict_but_for_the_mark_of_kunit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: Exit, status: Status
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths.cache()
+    outcome = Outcome(tmp_path, outputs={Port.STDOUT: ""})
+    monkeypatch.setattr(mutant_guest, "boot", lambda *_: outcome)
+    monkeypatch.setattr(verdict, "judge", lambda *_, **__: Verdict(code))
+    monkeypatch.setattr(decode, "reports", lambda *_: ["a report"])
+    tree = Kernel("debug", tmp_path, tmp_path, "7.3.4", "key")
+    where = Lane("debug", Toolchain({"busybox": tmp_path, "qemu": tmp_path}), tree, {}, "tcg")
+    job = Job("a", "verdict/debug", tmp_path / "ringdev.ko", ("test",))
+    _, came = mutant_guest._boot(where, tmp_path / "ringdev-tests", [job])
+    result = came[0]["test"].result
+    assert result.status is status
+    if status is Status.FAILED:
+        assert result.diagnostics[0].startswith(f"{code.name.lower()}: ")
+        assert result.diagnostics[1] == "a report"
+
+
+@pytest.mark.parametrize(
+    ("suite", "words"),
+    [
+        ("test", ["test", ""]),
+        ("test/plain", ["test", "plain"]),
+        ("selftest/debug", ["selftest", "debug"]),
+    ],
+)
+def test_what_the_lab_of_a_copy_runs_is_read_from_its_results(
+    tree: mutant_tree.Tree, tmp_path: Path, suite: str, words: list[str]
+) -> None:
+    (tree.root / "scripts").mkdir()
+    results = tmp_path / "junit.xml"
+    failed = '<testcase name="a leak"><failure>because</failure></testcase>'
+    results.write_text(f"<testsuites>{failed}<testcase name='others'/></testsuites>")
+    program(
+        tree.root / "scripts/lab.sh",
+        f'echo "$1 $LANE $ONLY $NO_INSTALL" >{tmp_path}/call; echo "lab: results: {results}"',
+    )
+    came = mutant_host.run(suite, tree, ["a leak"], Toolchain({}))
+    assert came == {"a leak": Came(Result("a leak", Status.FAILED, "", ("because",)))}
+    assert (tmp_path / "call").read_text() == f"{words[0]} {words[1]} a leak 1\n"
+
+
+def test_each_suite_of_a_mutant_exists() -> None:
+    catchers = [one for mutant_ in mutant.read_all() for one in mutant_.caught_by]
+    assert {one.suite for one in catchers} <= set(mutants.SUITES)
+    cases = {f"selftest/{case.lane}: {case.name}" for case in selftest.CASES}
+    named = {f"{one.suite}: {one.test}" for one in catchers if one.suite.startswith("selftest/")}
+    assert named <= cases
