@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab import __main__ as entry
-from lab import instructions, lane, lint, paths, source, units, verdict, vm
+from lab import instructions, kernel, lane, lint, paths, source, units, verdict, vm
 from lab.errors import Exit
 
 FOLDER = paths.ROOT / "Documentation"
@@ -567,3 +567,8 @@ def test_what_takes_longer_runs_once_a_week() -> None:
     covered = runs | {("test", lane_name) for _, lane_name in runs}
     covered |= {(target, "") for target, _ in runs}
     assert longer - covered == set()
+
+
+def test_the_room_that_a_kernel_takes_is_the_labs() -> None:
+    text = " ".join((FOLDER / "lab.rst").read_text().split())
+    assert f"A build begins if {kernel.ROOM >> 30} GiB are free" in text
