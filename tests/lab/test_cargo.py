@@ -244,3 +244,15 @@ def test_the_users_settings_do_not_silence_a_test(
 ) -> None:
     monkeypatch.setenv(name, "exitcode=0")
     assert name not in Toolchain(tools={}).env()
+
+
+@pytest.mark.parametrize("flavour", SANITIZERS, ids=lambda flavour: flavour.name)
+def test_clang_links_the_runtime_that_it_brings(flavour: Flavour) -> None:
+    sanitizer = flavour.proof[0].split("::")[1]
+    flags = flavour.env["RUSTFLAGS"].split()
+    for flag in ("-Zexternal-clangrt", "-Clinker=/llvm/bin/clang",
+                 f"-Clink-arg=-fsanitize={sanitizer}"):  # fmt: skip
+        assert flag in flags
+    # A rustc that brings its own runtime links it itself.
+    own = Toolchain({"sanitizers": Path("/lib/librustc-stable_rt.asan.a")}, llvm_bin=TOOLS.llvm_bin)
+    assert cargo.sanitizer_env(own, sanitizer)["RUSTFLAGS"] == f"-Zsanitizer={sanitizer}"

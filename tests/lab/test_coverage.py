@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which lines were reached: what the tools of LLVM say, read."""
 
+from pathlib import Path
+
 from lab import coverage
+from lab.toolchain import Toolchain
 
 RELOCATIONS = """
 Relocation section '.rela.text' at offset 0x1000 contains 4 entries:
@@ -72,3 +75,22 @@ def test_the_table_counts_lines_and_the_list_names_them() -> None:
     ]
     assert coverage.unreached(files, ["src/b"]) == "not reached: src/b.rs: 7"
     assert coverage.unreached(files, ["src/c"]) == "all lines that are listed were reached"
+
+
+def test_the_tools_of_llvm_are_asked_for_each_place(tmp_path: Path) -> None:
+    module = tmp_path / "ringdev.ko"
+    for name, text in (
+        ("llvm-readelf", f"cat <<'E'\n{RELOCATIONS}E"),
+        # It is asked for the calls, and says what it was asked.
+        ("llvm-symbolizer", f"cat >{tmp_path}/asked; cat <<'E'\n{SYMBOLS}E"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    tc = Toolchain({"rustc": Path("/usr/bin/rustc")}, llvm_bin=tmp_path)
+    files = coverage.of(module, [0x19], tc)
+    assert (tmp_path / "asked").read_text() == "0x14\n0x30\n"
+    assert files["src/endpoint.rs"].reached == {12}
+    assert (files["src/channel/read.rs"].reached, files["src/channel/read.rs"].others) == (
+        {70},
+        {81},
+    )

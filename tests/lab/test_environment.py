@@ -325,3 +325,17 @@ def test_ci_runs_in_the_tree_whatever_the_shell_is_told(tmp_path: Path) -> None:
     assert run.stdout.splitlines() == [
         f"{paths.ROOT} {words}" for words in ("lint", "bench GATE=1", "test")
     ]
+
+
+def test_the_lab_is_found_whatever_the_shell_is_told(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    run = subprocess.run(
+        ["sh", "scripts/lab.sh", "no-such-verb"],
+        cwd=paths.ROOT,
+        env={"PATH": os.environ["PATH"], "CDPATH": str(tmp_path), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "no such verb: 'no-such-verb'" in run.stderr

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lab import paths
 from lab.initramfs import Archive
+from lab.task import Task, write_initramfs
 
 CPIO = shutil.which("cpio")
 
@@ -93,3 +95,38 @@ def _names(archive: bytes) -> list[str]:
         at += size
         at += -at % 4
     return names
+
+
+@pytest.mark.skipif(CPIO is None, reason="there is no cpio(1) to read the archive with")
+def test_a_guest_has_what_its_first_process_needs(tmp_path: Path) -> None:
+    assert CPIO
+    busybox = tmp_path / "busybox"
+    busybox.write_text("#!/bin/sh\nprintf '%s\\n' busybox sh mount\n")
+    busybox.chmod(0o755)
+    module = tmp_path / "ringdev.ko"
+    module.write_text("the module")
+    archive = io.BytesIO()
+    task = Task(busybox=busybox, module=module, module_args="capacity=1 x='y'", command="id -un")
+    write_initramfs(archive, task, "nonce")
+    target = tmp_path / "target"
+    target.mkdir()
+    subprocess.run(
+        [CPIO, "--extract", "--make-directories", "--quiet", "--no-preserve-owner",
+         "--nonmatching", "dev/console"],
+        input=archive.getvalue(), cwd=target, check=True,
+    )  # fmt: skip
+    # Commands show the names of users and groups.
+    for file in ("passwd", "group"):
+        assert (target / "etc" / file).read_text().startswith("root:x:0:")
+    for name in ("init", "lab/lib.sh", "lab/demo"):
+        script = paths.ROOT / "scripts/lab/guest" / Path(name).name
+        assert (target / name).read_text() == script.read_text()
+    assert os.access(target / "init", os.X_OK)
+    assert (target / "bin/mount").readlink() == Path("busybox")
+    assert (target / "lib/ringdev.ko").read_text() == "the module"
+    assert (target / "lab/command").read_text() == "id -un"
+    said = subprocess.run(
+        ["sh", "-c", '. lab/spec; echo "$NONCE $MODULE $LOAD $MODULE_ARGS $COMMAND"'],
+        cwd=target, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said == "nonce /lib/ringdev.ko 1 capacity=1 x='y' pipes\n"

@@ -60,3 +60,10 @@ def test_what_is_on_record_has_the_sizes_that_are_measured() -> None:
             (int(what), peer) for what in recorded if what.isdigit() for peer in recorded[what]
         }
         assert pairs <= set(costs.expected_pairs())
+
+
+def test_the_record_has_a_list_for_the_kernel_that_was_tested() -> None:
+    names = instructions.names()
+    assert [name for name in names if name.startswith("Linux 7.3.4, ")]
+    for name in names:
+        assert instructions.read(name)

@@ -3,6 +3,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -324,3 +325,25 @@ def test_the_host_is_not_due_in_a_run_of_one_lane(
     monkeypatch.setenv("LANE", "plain")
     monkeypatch.setattr(test.TestRun, "on_host", lambda _: pytest.fail("it ran on the host"))
     assert said(capsys, Exit.PASSED) == ""
+
+
+def test_kunit_is_skipped_with_a_reason_where_a_kernel_has_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lane, "prepare", lambda *of: replace(prepared(*of), config={}))
+    monkeypatch.setattr(suite, "run", lambda *_, **__: pytest.fail("it ran"))
+    monkeypatch.setattr(kunit, "cases", lambda *_: ["suite.a", "suite.b"])
+    monkeypatch.setattr(test.TestRun, "_list", lambda *_: [])
+    test.TestRun("suite.").in_lane("stock", reds=False)
+    assert "skipped kunit: this kernel has no KUnit built in (2 cases)" in capsys.readouterr().out
+
+
+def test_trouble_of_a_guest_is_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def boot(_: Lane, __: Task, expected: list[str], *___: object) -> SuiteRun:
+        found = [Result(name, Status.PASSED) for name in expected]
+        return SuiteRun(found, Verdict(Exit.LEAK), Path("/log"))
+
+    monkeypatch.setattr(suite, "run", boot)
+    assert said(capsys, Exit.LEAK) == ""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import accel, kernel, lane, paths, toolchain
+from lab import accel, kernel, lane, paths, source, toolchain
 from lab.errors import HostNotFit
 from lab.kernel import Kernel
 from lab.lane import Lane
+from lab.test import NARROW
 from lab.toolchain import Toolchain
 
 
@@ -89,3 +90,58 @@ def test_the_debug_lane_has_all_aids() -> None:
 def test_the_guest_names_each_aid() -> None:
     script = (paths.ROOT / "scripts/lab/guest/lib.sh").read_text()
     assert {aid for aid in lane.AIDS.values() if f'aids="$aids {aid}"' not in script} == set()
+
+
+def configured(name: str, version: str) -> dict[str, str]:
+    """Returns what a lane's kernel is configured with."""
+    return kernel.wanted(kernel.lane_fragment(name, version))
+
+
+LANES = pytest.mark.parametrize("name", kernel.FRAGMENTS)
+SERIES = pytest.mark.parametrize("version", [series.version for series in source.SERIES.values()])
+
+
+@SERIES
+@LANES
+def test_each_lane_has_what_no_guest_and_no_program_can_do_without(name: str, version: str) -> None:
+    config = configured(name, version)
+    # Programs of both widths run there.
+    for symbol in (*lane.NEEDED, "CONFIG_64BIT", *NARROW.symbols, "CONFIG_KUNIT", "CONFIG_RUST"):
+        assert config.get(symbol) == "y", symbol
+    # The guest's init reads the taint in /proc/sys. Who is asked for it differs by the series.
+    assert "n" not in {
+        config.get(symbol, "y") for symbol in ("CONFIG_SYSCTL", "CONFIG_PROC_SYSCTL")
+    }
+    assert config.get("CONFIG_SMP") == ("n" if name == "up" else "y")
+
+
+@SERIES
+@LANES
+def test_what_a_lane_has_to_find_trouble_with_is_also_turned_on(name: str, version: str) -> None:
+    config = configured(name, version)
+    switches = {
+        "CONFIG_FAULT_INJECTION": "CONFIG_FAULT_INJECTION_DEBUG_FS",
+        "CONFIG_HARDENED_USERCOPY": "CONFIG_HARDENED_USERCOPY_DEFAULT_ON",
+        "CONFIG_KASAN": "CONFIG_KASAN_VMALLOC",
+        "CONFIG_PAGE_TABLE_CHECK": "CONFIG_PAGE_TABLE_CHECK_ENFORCED",
+        "CONFIG_PROVE_LOCKING": "CONFIG_DEBUG_ATOMIC_SLEEP",
+    }
+    for symbol, switch in switches.items():
+        assert config.get(switch) == config.get(symbol), switch
+
+
+@LANES
+def test_a_hang_in_any_lane_is_reported(name: str) -> None:
+    assert configured(name, "7.3.4").get("CONFIG_DETECT_HUNG_TASK") == "y"
+
+
+def test_helpers_are_inlined_in_the_lane_that_is_for_that() -> None:
+    symbol = "CONFIG_RUST_INLINE_HELPERS"
+    having = [name for name in kernel.FRAGMENTS if configured(name, "7.3.4").get(symbol) == "y"]
+    assert having == ["inline"]
+
+
+@pytest.mark.parametrize(("value", "signed"), [("y", True), ("n", False), (None, False)])
+def test_a_kernel_marks_itself_only_if_it_knows_signatures(value: str | None, signed: bool) -> None:
+    config = {} if value is None else {"CONFIG_MODULE_SIG": value}
+    assert lane_of("plain", config).signed_modules is signed

@@ -62,3 +62,28 @@ def test_what_the_lab_foresaw_has_its_own_code(monkeypatch: pytest.MonkeyPatch) 
         raise LabError("it was not built")
 
     assert calling(monkeypatch, wrong) == Exit.BUILD_FAILED
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_the_stack(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    ended: list[str] = []
+
+    def wait(_: list[str]) -> int:
+        try:
+            signal.raise_signal(number)
+        finally:
+            ended.append("what was started")
+        return 0
+
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(main=wait))
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as left:
+            entry.main(["clean"])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert left.value.code == 128 + number
+    assert ended

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import command, module, paths
-from lab.errors import LabError
+from lab.errors import HostNotFit, LabError
 from lab.kernel import Kernel
 from lab.toolchain import Toolchain
 
@@ -102,3 +102,17 @@ def test_rustdoc_gets_the_flags_that_it_knows() -> None:
              "--extern", "kernel", "@/build/rustc_cfg"]  # fmt: skip
     flags = module.rustdoc_flags(words)
     assert flags == ["--edition=2021", "--extern", "kernel", "@/build/rustc_cfg"]
+
+
+@pytest.mark.parametrize("name", ["a b", "a\tb", "a:b", "a%b"])
+@pytest.mark.parametrize("of", ["sources", "cache"])
+def test_a_path_that_kbuild_cannot_work_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, of: str
+) -> None:
+    folders = {"sources": tmp_path / "sources", "cache": tmp_path / "cache"}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folders["cache"]))
+    module.refuse_awkward_paths(folders["sources"])
+    folders[of] = tmp_path / name
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folders["cache"]))
+    with pytest.raises(HostNotFit, match="without blanks, colons and per cent signs"):
+        module.refuse_awkward_paths(folders["sources"])

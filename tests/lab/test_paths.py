@@ -109,3 +109,14 @@ def test_a_folder_that_failed_leaves_the_one_before(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(final)
     assert [path.name for path in final.iterdir()] == ["old"]
+
+
+def test_a_folder_is_replaced_as_a_whole_and_others_may_read_it(tmp_path: Path) -> None:
+    final = tmp_path / "final"
+    for name in ("one", "two"):
+        with paths.atomic_dir(final) as folder:
+            (folder / name).touch()
+    assert [file.name for file in final.iterdir()] == ["two"]
+    # What is built there may be looked at, or run, by another user.
+    assert final.stat().st_mode & 0o777 == 0o755
+    assert [file.name for file in tmp_path.iterdir()] == ["final"]

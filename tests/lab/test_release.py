@@ -13,6 +13,7 @@ import pytest
 from lab import crates, paths, release, sbom
 from lab.crates import Crate
 from lab.errors import HostNotFit, LabError
+from lab.toolchain import Toolchain
 
 TIME = 1_700_000_000
 
@@ -144,3 +145,38 @@ def test_the_bill_of_materials_names_what_it_is_about() -> None:
         "pkg:cargo/serde_core@1.0.0"
     )
     assert "externalRefs" not in by_name["ringctl"]
+
+
+def test_a_checksum_is_named_where_there_is_one() -> None:
+    document = json.loads(sbom.document("0.1.0", "c0ffee", TIME, "cd" * 32, read()))
+    sums = {
+        package["name"]: [one["checksumValue"] for one in package.get("checksums", [])]
+        for package in document["packages"][1:]
+    }
+    of_the_registry = ["ab" * 32]
+    assert document["packages"][0]["checksums"][0]["checksumValue"] == "cd" * 32
+    assert sums == {"cc": of_the_registry, "ringctl": [], "ringdev": [],
+                    "serde_core": of_the_registry}  # fmt: skip
+
+
+def test_of_crates_that_are_not_needed_only_stubs_are_packed(tmp_path: Path) -> None:
+    program = tmp_path / "cargo"
+    # It fetches two crates.
+    program.write_text("""#!/bin/sh
+for last; do :; done
+for crate in needed-1.0.0 other-1.0.0; do
+    mkdir -p "$last/$crate/src"
+    echo 'fn f() {}' >"$last/$crate/src/lib.rs"
+    echo '[package]' >"$last/$crate/Cargo.toml"
+    echo '{"package": "12", "files": {"src/lib.rs": "34"}}' >"$last/$crate/.cargo-checksum.json"
+done
+""")
+    program.chmod(0o755)
+    tc = Toolchain({"cargo": program, "rustc": Path("/usr/bin/rustc")})
+    needed = Crate("needed", "1.0.0", "MIT", "12", (), ())
+    folder = crates.vendor(tmp_path, tc, [needed])
+    assert (folder / "needed-1.0.0/src/lib.rs").read_text() == "fn f() {}\n"
+    assert (folder / "other-1.0.0/src/lib.rs").read_text() == ""
+    record = json.loads((folder / "other-1.0.0/.cargo-checksum.json").read_text())
+    assert record == {"package": "12", "files": {}}
+    assert (folder / "config.toml").read_text() == crates.OFFLINE

@@ -198,3 +198,10 @@ def test_the_exit_code_says_whether_a_case_failed(
         selftest, "run", lambda _, cases: [ktap.Result(case.name, status) for case in cases]
     )
     assert selftest.main([]) == code
+
+
+def test_each_module_that_a_case_loads_is_built() -> None:
+    built = re.findall(r"(\w+)\.o\b", (selftest.RED / "Kbuild").read_text())
+    wanted = {case.kunit or "red.ko" for case in selftest.CASES if not case.of_harness}
+    assert {f"{name}.ko" for name in built} == wanted
+    assert all((selftest.RED / f"{name}.c").exists() for name in built)

@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """``scripts/vm``: a code that is not the command's comes with a line that says so."""
 
+from pathlib import Path
+
 import pytest
 
-from lab import lane, vm
+from lab import lane, paths, terminal, verdict, vm
+from lab.boot import Limits, Outcome
 from lab.errors import Exit, HostNotFit, LabError, UsageError
+from lab.kernel import Kernel
+from lab.lane import Lane
+from lab.qemu import Machine
+from lab.task import Task
+from lab.toolchain import Toolchain
+from lab.verdict import Verdict
 
 
 @pytest.mark.parametrize(
@@ -36,3 +45,40 @@ def test_a_variable_that_is_wrong_is_no_code_of_the_command(
         vm.main(["--", "true"])
     assert ended.value.code == vm.USAGE
     assert "vm: KERNEL=6.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "at_terminal", "seconds"),
+    [
+        ([], False, vm.TIMEOUT),
+        ([], True, None),
+        (["--timeout", "5"], False, 5.0),
+        (["--timeout", "5"], True, 5.0),
+        (["--timeout", "0"], False, None),
+    ],
+)
+def test_a_command_has_the_time_that_the_caller_gives(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+    at_terminal: bool,
+    seconds: float | None,
+) -> None:
+    given: list[Limits] = []
+
+    def boot(_: Machine, __: Task, limits: Limits, *___: object) -> Outcome:
+        given.append(limits)
+        return Outcome(tmp_path, facts={"exit": "3"})
+
+    tools = Toolchain({"busybox": tmp_path, "qemu": tmp_path})
+    tree = Kernel("plain", tmp_path, tmp_path, "7.3.4", "key")
+    monkeypatch.setattr(lane, "prepare", lambda *_: Lane("plain", tools, tree, {}, "tcg"))
+    monkeypatch.setattr(Lane, "module", lambda *_, **__: tmp_path / "ringdev.ko")
+    monkeypatch.setattr(terminal, "is_interactive", lambda: at_terminal)
+    monkeypatch.setattr(terminal, "size", lambda: (24, 80))
+    monkeypatch.setattr(vm, "boot", boot)
+    monkeypatch.setattr(verdict, "judge", lambda *_, **__: Verdict(Exit.PASSED))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths.cache()
+    assert vm.main([*words, "--", "true"]) == 3
+    assert [limits.command for limits in given] == [seconds]
