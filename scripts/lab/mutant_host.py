@@ -85,11 +85,13 @@ def _pytest(tree: Tree, tests: Sequence[str], tc: Toolchain) -> dict[str, Came]:
         report = Path(scratch) / "report.xml"
         env = {**tc.env(), "HOME": scratch, "XDG_CACHE_HOME": f"{scratch}/cache"}
         words = [str(python), "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
-        output, code = _run([*words, *ids], tree.root, env, QUICK)
+        # Of all mutants' tests at once most take less than a second.
+        seconds = QUICK + 5 * len(ids)
+        output, code = _run([*words, *ids], tree.root, env, seconds)
         found = pytools.read_junit(report.read_text()) if report.exists() else []
     if not found:
         # A file that cannot be imported fails before it has tests.
-        reason = f"it took longer than {QUICK} seconds" if code == TIME_IS_UP else "no test ran"
+        reason = f"it took longer than {seconds} seconds" if code == TIME_IS_UP else "no test ran"
         said = (reason, *output.splitlines()[-30:])
         return {test: Came(Result(test, Status.FAILED, "", said), ended=True) for test in tests}
     return _named(found, tests)
