@@ -290,15 +290,20 @@ class Run:
             futures: dict[Future[list[Job]], Trial] = {
                 pool.submit(self._try, trial): trial for trial in self._trials.values()
             }
-            for done, future in enumerate(as_completed(futures), 1):
-                if not future.result():
-                    self._tell(futures[future])
-                for job in future.result():
-                    waiting[mutant_guest.SUITES[job.suite]].append(job)
-                for name, jobs in waiting.items():
-                    if len(jobs) >= mutant_guest.TOGETHER or done == len(futures):
-                        self._in_guests(name, jobs)
-                        jobs.clear()
+            try:
+                for done, future in enumerate(as_completed(futures), 1):
+                    if not future.result():
+                        self._tell(futures[future])
+                    for job in future.result():
+                        waiting[mutant_guest.SUITES[job.suite]].append(job)
+                    for name, jobs in waiting.items():
+                        if len(jobs) >= mutant_guest.TOGETHER or done == len(futures):
+                            self._in_guests(name, jobs)
+                            jobs.clear()
+            except BaseException:
+                # Ctrl-C waits for what runs, and not for all that was to come.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _in_guests(self, name: str, jobs: Sequence[Job]) -> None:
         if jobs:

@@ -2,6 +2,8 @@
 """Tests of planted faults: their files, what becomes of one, and the guests that run several."""
 
 import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from lab import (
     mutant_tree,
     mutants,
     paths,
+    pytools,
     selftest,
     verdict,
 )
@@ -481,3 +484,45 @@ def test_each_suite_of_a_mutant_exists() -> None:
     cases = {f"selftest/{case.lane}: {case.name}" for case in selftest.CASES}
     named = {f"{one.suite}: {one.test}" for one in catchers if one.suite.startswith("selftest/")}
     assert named <= cases
+    for test in (one.test for one in catchers if one.suite == "lab"):
+        file, _, function = test.partition("[")[0].partition("::")
+        assert f"def {function}(" in (paths.ROOT / f"tests/lab/{file}.py").read_text(), test
+
+
+def test_an_interrupted_run_begins_no_other_mutant(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    run = mutants.Run.__new__(mutants.Run)
+    run._count = 1
+    run._baseline = {}
+    run._trials = {
+        name: Trial(replace(PLANTED, name=name)) for name in (str(number) for number in range(50))
+    }
+
+    def try_one(trial: Trial) -> list[Job]:
+        tried.append(trial.mutant.name)
+        if len(tried) > 1:
+            time.sleep(0.05)
+        return []
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_try", try_one)
+    monkeypatch.setattr(run, "_tell", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run._with_mutants()
+    assert len(tried) < 10
+
+
+def test_a_test_of_the_lab_that_does_not_exist_keeps_no_other_from_running(
+    tree: mutant_tree.Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pytools, "python", lambda _: Path(sys.executable))
+    (tree.root / "tests/lab").mkdir(parents=True)
+    (tree.root / "tests/lab/test_a.py").write_text("def test_b():\n    raise ValueError\n")
+    names = ["test_a::test_b", "test_a::test_c", "test_b::test_a"]
+    came = mutant_host.run("lab", tree, names, Toolchain({"rustc": Path("/usr/bin/rustc")}))
+    assert {name: one.result.status for name, one in came.items()} == {names[0]: Status.FAILED}
+    assert (
+        mutant_host.run("lab", tree, names[1:], Toolchain({"rustc": Path("/usr/bin/rustc")})) == {}
+    )
