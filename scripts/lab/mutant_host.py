@@ -23,6 +23,7 @@ CARGO: Mapping[str, tuple[str, ...]] = {
     "bench": ("ringdev-bench",),
     "user-host": ("ringdev-tests",),
     "core": ("ring-core-tests",),
+    "fuzz": ("ringdev-fuzz",),
 }
 LAB = "lab"
 LINT = "lint"

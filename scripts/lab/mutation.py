@@ -638,9 +638,12 @@ ALL = (
         ("scripts/*", "tests/user/src/harness.rs", "tests/user/src/klog.rs",
          "tests/user/src/main.rs", "tests/user/src/module.rs", "tests/lab/conftest.py",
          "tests/lab/fake_qemu.py", "tests/lab/red/*", "tests/packages/*", "tests/in-tree/*",
-         "tests/samples/run", "tests/samples/lib.sh", ".ci/run"),
-        120,
-        ("*.gdb", "*/requirements*.txt"),
+         "tests/samples/run", "tests/samples/lib.sh", ".ci/run",
+         # What judges a sequence of system calls.
+         "tests/fuzz/src/oracle.rs", "tests/fuzz/src/oracle/*", "tests/fuzz/src/program.rs",
+         "tests/fuzz/src/search.rs"),
+        127,
+        ("*.gdb", "*/requirements*.txt", "*/oracle/tests.rs"),
     ),
     Part(
         "documents",

@@ -553,6 +553,19 @@ mod tests {
     }
 
     #[test]
+    fn no_program_asks_for_what_is_readable() {
+        // Only the account at the end of a program does.
+        assert!(Len::of(Len::READABLE).is_readable());
+        let mut random = Random::new(4);
+        for _ in 0..10_000 {
+            let mut bytes = [0; CHUNK];
+            random.fill(&mut bytes);
+            let len = Len::arbitrary(&mut Unstructured::new(&bytes)).expect("any bytes will do");
+            assert!(!len.is_readable());
+        }
+    }
+
+    #[test]
     fn a_step_does_not_depend_on_those_before_it() {
         let mut random = Random::new(2);
         let mut bytes = vec![0; CHUNK * 4];

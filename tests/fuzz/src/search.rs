@@ -394,6 +394,17 @@ mod tests {
     }
 
     #[test]
+    fn a_program_without_steps_gets_some() {
+        let mut search = Search::new(7);
+        let mut bytes = vec![0; CHUNK];
+        for _ in 0..1_000 {
+            search.mutate_once(&mut bytes);
+        }
+        assert!(bytes.len() > CHUNK);
+        assert_eq!(bytes.len() % CHUNK, 0);
+    }
+
+    #[test]
     fn a_race_has_an_actor_that_moves_data_and_one_that_changes_something() {
         let mut search = Search::new(4);
         for _ in 0..500 {

@@ -737,3 +737,23 @@ fn a_counter_that_does_not_follow_its_call_is_found() {
     script.observe(&[writer_state(writer, OUT)]);
     script.breaks("the counters of the ring follow its calls");
 }
+
+#[test]
+fn only_a_resize_that_succeeds_changes_the_capacity() {
+    let half = CAPACITY / 2;
+    for (result, capacity, right) in [
+        (0, half, true),
+        (0, CAPACITY, false),
+        (-i64::from(libc::EBUSY), CAPACITY, true),
+        (-i64::from(libc::EBUSY), half, false),
+    ] {
+        let mut script = Script::solo(STREAM);
+        let ring = script.open(true, true);
+        script.observe(&[]);
+        script.event(Call::Resize, ring, half, result);
+        script.ring.capacity = capacity;
+        script.observe(&[]);
+        let counts = "the counters of the ring follow its calls";
+        assert_eq!(script.rules().contains(&counts), !right, "{result}");
+    }
+}
