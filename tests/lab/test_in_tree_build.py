@@ -86,6 +86,7 @@ def test_it_ends_with_the_first_kernel_that_does_not_build(
         ("# Totals: pass:15 fail:0 xfail:0 xpass:0 skip:0 error:0\n", "0", True),
         ("# Totals: pass:14 fail:1 xfail:0 xpass:0 skip:0 error:0\n", "1", False),
         ("# Totals: pass:0 fail:0 xfail:0 xpass:0 skip:15 error:0\n", "4", False),
+        ("# Totals: pass:0 fail:0 xfail:0 xpass:0 skip:0 error:0\n", "0", False),
         ("", "0", False),
     ],
 )
