@@ -9,6 +9,7 @@ import pytest
 
 from lab import cargo, paths, pytools
 from lab.cargo import Flavour, read_libtest
+from lab.errors import LabError
 from lab.ktap import Result, Status
 from lab.toolchain import Toolchain
 
@@ -256,3 +257,65 @@ def test_clang_links_the_runtime_that_it_brings(flavour: Flavour) -> None:
     # A rustc that brings its own runtime links it itself.
     own = Toolchain({"sanitizers": Path("/lib/librustc-stable_rt.asan.a")}, llvm_bin=TOOLS.llvm_bin)
     assert cargo.sanitizer_env(own, sanitizer)["RUSTFLAGS"] == f"-Zsanitizer={sanitizer}"
+
+
+# pytest, as cargo's tests: what it did not run is not passed.
+
+
+@pytest.mark.parametrize(
+    ("code", "report", "failed"),
+    [
+        (0, '<testcase classname="t.test_a" name="b"/>', []),
+        (1, '<testcase classname="t.test_a" name="b"><failure>m</failure></testcase>',
+         ["test_a::b"]),
+        (1, '<testcase classname="t.test_a" name="b"/>', ["pytest"]),
+        (0, "", ["pytest"]),
+        (0, None, ["pytest"]),
+    ],
+)  # fmt: skip
+def test_pytest_has_to_have_run_something_and_to_have_ended_well(
+    monkeypatch: pytest.MonkeyPatch, code: int, report: str | None, failed: list[str]
+) -> None:
+    def run(_: Path, __: Toolchain, argument: str) -> tuple[int, str]:
+        if report is not None:
+            Path(argument.partition("=")[2]).write_text(f"<testsuites>{report}</testsuites>")
+        return code, "what it said"
+
+    monkeypatch.setattr(pytools, "python", lambda _: Path(sys.executable))
+    monkeypatch.setattr(pytools, "_pytest", run)
+    suite, found = pytools.tests(TOOLS, "")
+    assert suite == pytools.SUITE
+    assert list(failures(found)) == failed
+
+
+def test_test_programs_are_those_that_cargo_says_it_has_built() -> None:
+    def artifact(executable: str | None, *, test: bool) -> str:
+        return json.dumps({"reason": "compiler-artifact", "profile": {"test": test},
+                           "executable": executable})  # fmt: skip
+
+    lines = [
+        "   Compiling",
+        json.dumps({"reason": "build-script-executed"}),
+        artifact("/target/tests-1", test=True),
+        artifact("/target/program", test=False),
+        artifact(None, test=True),
+    ]
+    assert cargo.built_tests("\n".join(lines)) == [Path("/target/tests-1")]
+
+
+def test_a_build_that_fails_shows_what_the_compiler_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said = json.dumps({"reason": "compiler-message", "message": {"rendered": "error: here\n"}})
+    program = tmp_path / "cargo"
+    told = tmp_path / "told"
+    told.write_text(f"{said}\n")
+    program.write_text(f"#!/bin/sh\ncat {told}\necho 'could not compile' >&2\nexit 101\n")
+    program.chmod(0o755)
+    tc = Toolchain({"cargo": program, "rustc": Path("/usr/bin/rustc")})
+    with pytest.raises(LabError, match=r"(?s)error: here.*could not compile"):
+        cargo.build_tests(tc, Flavour("core", "core"))
+    program.write_text("#!/bin/sh\n")
+    with pytest.raises(LabError, match="built no test program for core"):
+        cargo.build_tests(tc, Flavour("core", "core"))

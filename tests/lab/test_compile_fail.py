@@ -2,14 +2,19 @@
 """Mistakes that must not compile: what a refusal has to be like to count."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab import compile_fail, paths
+from lab import compile_fail, module, paths
 from lab.compile_fail import Mistake
 from lab.errors import LabError
+from lab.kernel import Kernel
+from lab.ktap import Status
+from lab.lane import Lane
+from lab.toolchain import Toolchain
 
 MISTAKE = Mistake(
     Path("/tests/twice.rs"),
@@ -103,3 +108,50 @@ def test_those_of_the_project_belong_to_files_that_there_are() -> None:
     for mistake in mistakes:
         assert (paths.ROOT / mistake.parent).is_file(), mistake.name
         assert "mistake)" in mistake.file.read_text(), mistake.name
+
+
+@pytest.fixture
+def where(monkeypatch: pytest.MonkeyPatch) -> Lane:
+    """Returns a lane in which the mistakes are compiled."""
+    monkeypatch.setattr(compile_fail, "read", lambda _: [MISTAKE])
+    monkeypatch.setattr(module, "compiler", lambda *_: None)
+    monkeypatch.setattr(module, "build_mistaken", lambda *_: (Path("twin.ko"), []))
+    tree = Kernel("plain", Path("/src"), Path("/build"), "7.3.4", "key")
+    return Lane("plain", Toolchain({}), tree, {}, "tcg")
+
+
+Refuse = Callable[[bool], list[tuple[str, str]]]
+
+
+@pytest.mark.parametrize(
+    ("errors", "failed"),
+    [
+        (lambda mistaken: [REFUSED] if mistaken else [], []),
+        (lambda _: [], [MISTAKE.name]),
+        # What stands beside the mistake does not compile either: it may be what is refused.
+        (lambda _: [REFUSED], [compile_fail.CONTROL]),
+    ],
+)
+def test_a_mistake_is_refused_and_what_is_beside_it_is_not(
+    where: Lane, monkeypatch: pytest.MonkeyPatch, errors: Refuse, failed: list[str]
+) -> None:
+    monkeypatch.setattr(compile_fail, "_errors", lambda *of: iter(errors(bool(of[2]))))
+    found = compile_fail.tests(where, "")
+    assert [result.name for result in found] == [
+        compile_fail.CONTROL, MISTAKE.name, compile_fail.IN_C,
+    ]  # fmt: skip
+    assert [result.name for result in found if result.status is Status.FAILED] == failed
+    assert compile_fail.tests(where, "no such mistake") == []
+
+
+def test_a_mistake_in_c_has_to_compile_without_a_warning(
+    where: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> tuple[Path, list[str]]:
+        raise LabError("it does not compile")
+
+    monkeypatch.setattr(compile_fail, "_errors", lambda *of: iter([REFUSED] if of[2] else []))
+    for build in (lambda *_: (Path("twin.ko"), ["a warning"]), broken):
+        monkeypatch.setattr(module, "build_mistaken", build)
+        [in_c] = [one for one in compile_fail.tests(where, "") if one.name == compile_fail.IN_C]
+        assert in_c.status is Status.FAILED

@@ -4,12 +4,14 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab import kernel, lint, toolchain
-from lab.errors import UsageError
+from lab import docs, kernel, lint, module, paths, pytools, toolchain
+from lab.errors import LabError, UsageError
+from lab.kernel import Kernel
 from lab.toolchain import Toolchain
 
 SPDX = "SPDX-License-Identifier: GPL-2.0"
@@ -158,3 +160,72 @@ def test_only_names_the_checks_to_run(
     assert capsys.readouterr().out == "ok ruff\nok docs\n"
     with pytest.raises(UsageError):
         lint.main(["--only", "x"])
+
+
+# A check that finds nothing must have looked.
+
+FOUND = "it was found"
+
+
+@pytest.fixture
+def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], lint.Lint]:
+    """Returns the lint of a tree in which each program, or none, finds something."""
+
+    def make(finds: bool) -> lint.Lint:
+        root = tmp_path / str(finds)
+        program = root / "program"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{f'echo {FOUND}; exit 1' if finds else ':'}\n")
+        program.chmod(0o755)
+        licence = "" if finds else f"// {SPDX}\n"
+        files = [
+            write(root, "src/a.rs", f"{licence}fn f() {{{' unsafe { g() }' if finds else ''}}}\n"),
+            write(root, "src/staging/helpers.c", f"// {SPDX}\n"),
+            write(root, "include/trace/events/ringdev.h", f"/* {SPDX} */\n"),
+            write(root, "script", f"#!/bin/sh\n# {SPDX}\n"),
+        ]
+
+        def build(*_: object, **__: object) -> Path:
+            if finds:
+                raise LabError(FOUND)
+            return root
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        monkeypatch.setattr(paths, "ROOT", root)
+        monkeypatch.setattr(lint, "tracked", lambda: files)
+        monkeypatch.setattr(pytools, "python", lambda *_: program)
+        monkeypatch.setattr(module, "lint", build)
+        monkeypatch.setattr(module, "lint_external", build)
+        monkeypatch.setattr(docs, "check", build)
+        monkeypatch.setattr(module, "build", lambda *_, **__: root)
+        monkeypatch.setattr(lint, "panic_calls", lambda *_: [FOUND] if finds else [])
+        tools = ("rustfmt", "shellcheck", "perl", "venv", "cargo", "rustc")
+        tc = Toolchain(dict.fromkeys(tools, program))
+        return lint.Lint(tc, Kernel("plain", root, root, "7.3.4", "key"))
+
+    return make
+
+
+CHECKS = list(lint.Lint.__new__(lint.Lint).checks())
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_check_reports_what_it_finds(checked: Callable[[bool], lint.Lint], name: str) -> None:
+    checked(False).checks()[name]()
+    own = {"SPDX": "no 'SPDX", "unsafe": "unsafe outside"}
+    with pytest.raises(lint.Finding, match=own.get(name, FOUND)):
+        checked(True).checks()[name]()
+
+
+@pytest.mark.parametrize("kunit", [False, True])
+def test_the_module_is_linted_with_its_suites_and_without(
+    checked: Callable[[bool], lint.Lint], monkeypatch: pytest.MonkeyPatch, kunit: bool
+) -> None:
+    def warn(*_: object, **how: bool) -> None:
+        if how["kunit"] is kunit:
+            raise LabError(FOUND)
+
+    one = checked(False)
+    monkeypatch.setattr(module, "lint", warn)
+    with pytest.raises(lint.Finding, match=FOUND):
+        one.clippy_module()

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of planted faults: their files, what becomes of one, and the guests that run several."""
 
+import queue
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -526,3 +529,95 @@ def test_a_test_of_the_lab_that_does_not_exist_keeps_no_other_from_running(
     assert (
         mutant_host.run("lab", tree, names[1:], Toolchain({"rustc": Path("/usr/bin/rustc")})) == {}
     )
+
+
+class OneTree:
+    """A copy of the tree in which nothing is built."""
+
+    home = Path("/home/0")
+    root = Path("/home/0/tree")
+
+    @contextmanager
+    def with_edits(self, edits: Sequence[Edit]) -> Iterator[None]:
+        if edits[0].original == "gone\n":
+            raise mutant.DoesNotApply("gone")
+        yield
+
+
+def one_run(monkeypatch: pytest.MonkeyPatch, *mutants_: Mutant, fails: set[str]) -> mutants.Run:
+    """Returns a run of these mutants, in which some tests of the host fail with each."""
+    tried = 0
+
+    def on_host(
+        _: str, __: mutant_tree.Tree, tests: Sequence[str], ___: Toolchain
+    ) -> dict[str, Came]:
+        nonlocal tried
+        tried += 1
+        if "does not build" in tests:
+            raise mutant_host.DoesNotBuild("error: no such thing")
+        bad = fails if tried > 1 else set()
+        return {
+            test: Came(Result(test, Status.FAILED if test in bad else Status.PASSED))
+            for test in tests
+        }
+
+    monkeypatch.setattr(mutant_host, "run", on_host)
+    run = mutants.Run.__new__(mutants.Run)
+    run._trials = {one.full_name: Trial(one) for one in mutants_}
+    run._lanes, run._baseline, run._count = {}, {}, 1
+    run._tools = Toolchain({})
+    run._trees = queue.SimpleQueue()
+    run._trees.put(cast("mutant_tree.Tree", OneTree()))
+    return run
+
+
+def test_a_run_judges_each_mutant_by_the_tests_that_it_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def naming(name: str, test: str, original: str = "1\n") -> Mutant:
+        edits = (Edit(Path("a"), original, "2\n"),)
+        return replace(PLANTED, name=name, edits=edits, caught_by=(Catcher("lab", test),))
+
+    planted = [naming("good", "fails"), naming("weak", "passes"), naming("old", "fails", "gone\n")]
+    run = one_run(monkeypatch, *planted, fails={"fails"})
+    run._modules = tmp_path / "modules"
+    assert {one.mutant.name: (one.fate, one.why) for one in run.all()} == {
+        "good": (Fate.CAUGHT, ""),
+        "weak": (Fate.SURVIVED, "lab: passes: passed"),
+        "old": (Fate.SURVIVED, "it does not apply: gone"),
+    }
+
+
+def test_a_mutant_that_does_not_build_has_survived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = replace(PLANTED, caught_by=(Catcher("tools", "does not build"),))
+    run = one_run(monkeypatch, one, fails=set())
+    run._with_mutants()
+    [trial] = run._trials.values()
+    assert trial.trouble == "it does not build: error: no such thing"
+
+
+@pytest.mark.parametrize(
+    ("fates", "code"),
+    [
+        ([Fate.CAUGHT] * 19 + [Fate.SURVIVED], Exit.PASSED),
+        ([Fate.CAUGHT] * 18 + [Fate.SURVIVED], Exit.TESTS_FAILED),
+        ([], Exit.PASSED),
+    ],
+)
+def test_a_part_has_to_catch_95_per_cent(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    fates: list[Fate],
+    code: Exit,
+) -> None:
+    came = [Judgement(replace(PLANTED, name=str(at)), fate) for at, fate in enumerate(fates)]
+    # Another part's score does not help.
+    came += [Judgement(replace(PLANTED, part="lab", name="x"), Fate.CAUGHT)] * 100
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths.cache()
+    monkeypatch.setattr(mutants, "Run", lambda _: SimpleNamespace(all=lambda: came))
+    assert mutants.plant([PLANTED], [], "") is code
+    assert ("survived: channel/" in capsys.readouterr().out) is (Fate.SURVIVED in fates)
