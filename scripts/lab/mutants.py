@@ -54,8 +54,9 @@ PARTS = (*mutant.PARTS, *mutant_cargo.PARTS)
 SUITES = (*mutant_host.SUITES, *mutant_guest.SUITES)
 REQUIRED = 0.95
 IN_CI = "ci"
-# What does not build, of a mutant that the compiler has to refuse.
-MODULE = "module"
+# What does not build, of a mutant that the compiler has to refuse, and in which lane. The plain one
+# compiles no tracepoints.
+MODULES = {"module": "plain", "module/debug": "debug"}
 
 # A test, as mutants name it.
 Test = tuple[str, str]
@@ -176,6 +177,14 @@ def scopes(part: str, only: str, sample: str) -> list[mutant_cargo.Scope]:
     return [] if only or sample else list(mutant_cargo.SCOPES)
 
 
+def lanes_of(mutants: Iterable[Mutant]) -> list[str]:
+    """Returns the lanes for whose kernels the module is built."""
+    catchers = [catcher for one in mutants for catcher in one.caught_by]
+    builds = [one.test for one in catchers if one.suite == mutant_host.BUILD]
+    of_guests = {mutant_guest.SUITES[s.suite] for s in catchers if s.suite in mutant_guest.SUITES}
+    return sorted(of_guests | {MODULES[test] for test in builds if test in MODULES})
+
+
 def main(argv: list[str]) -> int:
     """The verb ``mutants``."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
@@ -229,10 +238,7 @@ class Run:
     def __init__(self, mutants: Sequence[Mutant]) -> None:
         """Gets the tools, and the kernels of the lanes that the mutants' tests run in."""
         self._trials = {one.full_name: Trial(one) for one in mutants}
-        suites = {catcher.suite for one in mutants for catcher in one.caught_by}
-        lanes = sorted({mutant_guest.SUITES[s] for s in suites if s in mutant_guest.SUITES})
-        if mutant_host.BUILD in suites and "plain" not in lanes:
-            lanes.append("plain")
+        lanes = lanes_of(mutants)
         self._lanes: dict[str, Lane] = {name: lane.prepare(name, {"guest"}) for name in lanes}
         self._tools = toolchain.find(want={"tools", "lab-tests"})
         self._program = (
@@ -339,17 +345,20 @@ class Run:
         return [] if trial.trouble else jobs
 
     def _on_host(self, suite: str, tree: Tree, tests: Sequence[str]) -> dict[str, Came]:
-        if suite == mutant_host.BUILD and list(tests) == [MODULE]:
-            return {MODULE: self._module_builds(tree)}
-        return mutant_host.run(suite, tree, tests, self._tools)
+        modules = [test for test in tests if suite == mutant_host.BUILD and test in MODULES]
+        came = {test: self._module_builds(tree, test) for test in modules}
+        if others := [test for test in tests if test not in modules]:
+            came |= mutant_host.run(suite, tree, others, self._tools)
+        return came
 
-    def _module_builds(self, tree: Tree) -> Came:
+    def _module_builds(self, tree: Tree, test: str) -> Came:
         """Builds the module where that has to fail."""
+        suite = next(s for s, name in mutant_guest.USER.items() if name == MODULES[test])
         try:
-            self._module(tree, tree.home.name, "user", anew=True)
+            self._module(tree, tree.home.name, suite, anew=True)
         except DoesNotBuild as error:
-            return Came(Result(MODULE, Status.FAILED, "", tuple(str(error).splitlines())))
-        return Came(Result(MODULE, Status.PASSED))
+            return Came(Result(test, Status.FAILED, "", tuple(str(error).splitlines())))
+        return Came(Result(test, Status.PASSED))
 
     def _module(self, tree: Tree, name: str, suite: str, *, anew: bool = False) -> Path:
         """Builds the module of a copy, and keeps it for a guest."""

@@ -16,6 +16,7 @@ import pytest
 
 from lab import (
     decode,
+    module,
     mutant,
     mutant_cargo,
     mutant_guest,
@@ -621,3 +622,33 @@ def test_a_part_has_to_catch_95_per_cent(
     monkeypatch.setattr(mutants, "Run", lambda _: SimpleNamespace(all=lambda: came))
     assert mutants.plant([PLANTED], [], "") is code
     assert ("survived: channel/" in capsys.readouterr().out) is (Fate.SURVIVED in fates)
+
+
+@pytest.mark.parametrize(("test", "name"), mutants.MODULES.items())
+def test_a_mutant_that_must_not_build_is_built_for_its_lane(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, test: str, name: str
+) -> None:
+    def refuse(_: Path, kernel: Kernel, *__: object, **___: object) -> Path:
+        raise LabError(f"error in the {kernel.lane} lane")
+
+    one = replace(PLANTED, caught_by=(Catcher("build", test, f"in the {name} lane"),))
+    assert mutants.lanes_of([one]) == [name]
+    run = one_run(monkeypatch, one, fails=set())
+    tree = Kernel(name, tmp_path, tmp_path, "7.3.4", "key")
+    run._lanes = {name: Lane(name, Toolchain({}), tree, {}, "tcg")}
+    run._modules = tmp_path
+    run._baseline = {("build", test): Came(Result(test, Status.PASSED))}
+    monkeypatch.setattr(module, "build_copy", refuse)
+    run._with_mutants()
+    [trial] = run._trials.values()
+    assert mutants.judge(trial, run._baseline).fate is Fate.CAUGHT
+
+
+def test_a_run_prepares_the_lanes_of_all_its_suites() -> None:
+    def naming(*tests: str) -> Mutant:
+        return replace(PLANTED, caught_by=tuple(mutant.catcher(test) for test in tests))
+
+    assert mutants.lanes_of([naming("lab: a::b", "tools: c", "build: tools")]) == []
+    assert mutants.lanes_of([naming("lab: a::b"), naming("user: d")]) == ["plain"]
+    both = [naming("verdict/debug: e => leak"), naming("build: module")]
+    assert mutants.lanes_of(both) == ["debug", "plain"]
