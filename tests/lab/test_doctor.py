@@ -102,3 +102,19 @@ def test_a_kvm_that_may_not_be_opened(
     code, said = run(capsys)
     assert code == Exit.PASSED
     assert "may not be opened" in said
+
+
+@pytest.mark.parametrize(
+    ("tried", "says"),
+    [(None, "tries whether it works"), (True, "a guest boots under it"), (False, "no guest gets")],
+)
+def test_kvm_is_tried_where_there_is_a_kernel_to_try_it_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tried: bool | None, says: str
+) -> None:
+    (tmp_path / "kvm").touch()
+    monkeypatch.setattr(accel, "DEVICE", tmp_path / "kvm")
+    trees = [] if tried is None else [tmp_path / "plain-7.3.4-key/build"]
+    monkeypatch.setattr(doctor, "lab_trees", lambda: trees)
+    monkeypatch.setattr(kernel, "load", lambda _: None)
+    monkeypatch.setattr(accel, "kvm_works", lambda *_: tried)
+    assert says in str(doctor.check_kvm(Survey(MINIMUM)))

@@ -136,3 +136,12 @@ def test_what_the_trees_scripts_say_is_a_failure(
     assert said.count("WARNING:NOTHING") == 5
     assert said.count("get_maintainer.pl: nobody") == 5
     assert "total:" not in said
+
+
+def test_each_file_of_the_series_has_its_content() -> None:
+    files = {place: text for patch in in_tree.series() for place, text in patch.files.items()}
+    assert [place for place, text in files.items() if len(text.strip()) < 20] == []
+    document = files["Documentation/misc-devices/ringdev.rst"]
+    assert "RINGDEV_IOC_" in document
+    # In the tree no other document stands beside it.
+    assert ".rst``" not in document

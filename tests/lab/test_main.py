@@ -4,6 +4,7 @@
 import errno
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab import __main__ as entry
+from lab import lane, logs, paths, toolchain, vm
 from lab.errors import Exit, LabError
 
 
@@ -87,3 +89,30 @@ def test_a_signal_unwinds_the_stack(
             signal.signal(each, handler)
     assert left.value.code == 128 + number
     assert ended
+
+
+# What `make gdb` does not know is for gdb.
+STRICT = sorted(entry.VERBS.keys() - {"gdb"})
+
+
+@pytest.mark.parametrize("verb", STRICT)
+def test_a_wrong_argument_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def act(*_: object, **__: object) -> None:
+        pytest.fail(f"{verb} began its work")
+
+    for owner, name in (
+        (subprocess, "Popen"),
+        (shutil, "rmtree"),
+        (toolchain, "find"),
+        (lane, "prepare"),
+        (logs, "new"),
+        (paths, "locked"),
+    ):
+        monkeypatch.setattr(owner, name, act)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as left:
+        entry.main([verb, "--no-such-option"])
+    # Those that have an exit code of the guest's for their own use another.
+    assert left.value.code == (vm.USAGE if verb in {"vm", "run", "debug"} else Exit.USAGE)
