@@ -107,7 +107,7 @@ distclean: ## clean, and remove the lab's cache: kernels, tools, logs
 #  ONLY=PATTERN      test, selftest, test-matrix, mistakes, mutants, lint: only those with PATTERN
 #                    in their name; A|B means both
 #  PART=PART         mutants: those of channel, endpoint, staging, tools, lab, documents, or core
-#  SAMPLE=n|ci       mutants: so many of them, or the ten meant for CI
+#  SAMPLE=n|ci       mutants: so many of them, or the ten that CI runs
 #  TWIN=1            test: the user tests, on the driver's twin in C (tests/peers/twin)
 #  CMD='...'         run, debug: this command in the guest; make names its exit code
 #  NAME=foo          new: what the module is called

@@ -8,7 +8,7 @@ whose named tests fail without it as well. Each part has to catch 95 % of its mu
 that are argued to be equivalent to the original.
 
 PART=NAME runs one part alone, ONLY=PATTERN the mutants with such a name, SAMPLE=N so many of them,
-SAMPLE=ci those meant for CI. ``cargo-mutants`` does the same to all functions of the core and of
+SAMPLE=ci those that CI runs. ``cargo-mutants`` does the same to all functions of the core and of
 the tools, if nothing narrows the run or PART=core or PART=client asks for it; with SAMPLE=N, to one
 in N.
 """

@@ -323,7 +323,7 @@ def test_ci_runs_in_the_tree_whatever_the_shell_is_told(tmp_path: Path) -> None:
         check=True,
     )
     assert run.stdout.splitlines() == [
-        f"{paths.ROOT} {words}" for words in ("lint", "bench GATE=1", "test")
+        f"{paths.ROOT} {words}" for words in ("lint", "bench GATE=1", "mutants SAMPLE=ci", "test")
     ]
 
 
