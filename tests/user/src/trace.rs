@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = &[
         .needs(can_trace)
         .alone()
         .seconds(60),
-    test!(trace_tells_the_pieces_of_a_long_write)
+    test!(trace_tells_the_pieces_of_long_calls)
         .needs(can_trace)
         .alone(),
     test!(trace_tells_of_a_clear).needs(can_trace).alone(),
@@ -240,7 +240,7 @@ fn trace_adds_up_to_what_was_counted() {
     note!("{seen} events");
 }
 
-fn trace_tells_the_pieces_of_a_long_write() {
+fn trace_tells_the_pieces_of_long_calls() {
     const SIZE: usize = 200_000;
     start();
     let ring = Ring::new(STREAM, 1 << 18);
@@ -248,8 +248,11 @@ fn trace_tells_the_pieces_of_a_long_write() {
     both.put(&vec![b'x'; SIZE]);
     both.take_exactly(SIZE);
     let events = events(&ring);
-    let pieces = events.iter().filter(|event| event.name == "write").count();
-    assert!(pieces > 1, "{pieces} pieces");
+    // Each lock is held for a piece, and not for all of it.
+    for call in ["write", "read"] {
+        let pieces = events.iter().filter(|event| event.name == call).count();
+        assert!(pieces > 1, "{pieces} pieces of {call}");
+    }
     assert_eq!(sum(&events, "write", None, "bytes"), SIZE as u64);
     assert_eq!(sum(&events, "read", Some(0), "bytes"), SIZE as u64);
 }
