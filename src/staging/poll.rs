@@ -334,3 +334,163 @@ impl<'file> PollTable<'file> {
         }
     }
 }
+
+/// Who polls, for the tests of what wakes pollers.
+#[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
+pub(crate) mod testing {
+    use super::*;
+    use core::cell::Cell;
+
+    /// Somebody who polls for data, and counts how often it is told.
+    #[repr(C)]
+    pub(crate) struct Poller {
+        // First: a pointer to it is a pointer to the poller.
+        table: Opaque<bindings::poll_table>,
+        entry: Opaque<bindings::wait_queue_entry>,
+        queue: Cell<*mut bindings::wait_queue_head>,
+        told: Cell<u32>,
+    }
+
+    impl Poller {
+        /// Joins the queue that `register` registers with. That must outlive it.
+        pub(crate) fn new<'file>(
+            register: impl FnOnce(&PollTable<'file>),
+        ) -> Result<Pin<KBox<Self>>> {
+            let table = bindings::poll_table {
+                _qproc: Some(join),
+                _key: Events::READABLE.bits(),
+            };
+            let poller = KBox::pin(
+                Self {
+                    table: Opaque::new(table),
+                    entry: Opaque::uninit(),
+                    queue: Cell::new(ptr::null_mut()),
+                    told: Cell::new(0),
+                },
+                GFP_KERNEL,
+            )?;
+            // SAFETY: The table is valid. `join` looks at no file, and the poller leaves the queue
+            // before that goes.
+            register(&unsafe { PollTable::from_raw(ptr::null_mut(), poller.table.get()) });
+            Ok(poller)
+        }
+
+        /// How often it was told to look.
+        pub(crate) fn told(&self) -> u32 {
+            self.told.get()
+        }
+    }
+
+    impl Drop for Poller {
+        fn drop(&mut self) {
+            if !self.queue.get().is_null() {
+                // SAFETY: `join` has put the entry into this queue, which is still there.
+                unsafe { bindings::remove_wait_queue(self.queue.get(), self.entry.get()) };
+            }
+        }
+    }
+
+    /// Puts a poller into a queue: what poll(2) does with each that it is told of.
+    ///
+    /// # Safety
+    ///
+    /// `table` is the first field of a [`Poller`] that is in no queue. It leaves this one, which
+    /// is valid, before either goes.
+    unsafe extern "C" fn join(
+        _file: *mut bindings::file,
+        queue: *mut bindings::wait_queue_head,
+        table: *mut bindings::poll_table,
+    ) {
+        // SAFETY: By the rules of this function.
+        let poller = unsafe { &*table.cast::<Poller>() };
+        let entry = poller.entry.get();
+        // SAFETY: The entry is valid for writes; it leaves the queue before it goes.
+        unsafe {
+            bindings::init_wait_entry(entry, 0);
+            (*entry).private = table.cast();
+            (*entry).func = Some(tell);
+            bindings::add_wait_queue(queue, entry);
+        }
+        poller.queue.set(queue);
+    }
+
+    /// Counts a wake-up.
+    ///
+    /// # Safety
+    ///
+    /// `entry` is one that `join` has put into a queue, and only the thread of its poller wakes it.
+    unsafe extern "C" fn tell(
+        entry: *mut bindings::wait_queue_entry,
+        _mode: c_uint,
+        _flags: c_int,
+        _key: *mut c_void,
+    ) -> c_int {
+        // SAFETY: `join` has put the poller there. No other thread knows of it.
+        let poller = unsafe { &*(*entry).private.cast::<Poller>() };
+        poller.told.set(poller.told.get() + 1);
+        1
+    }
+}
+
+#[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(ringdev_poll)]
+mod tests {
+    use super::{
+        testing::Poller,
+        *, //
+    };
+
+    fn poller(branch: &PollBranch<PollQueue>) -> Result<Pin<KBox<Poller>>> {
+        Poller::new(|table| table.register_branch(branch))
+    }
+
+    fn trunk() -> Result<Arc<PollQueue>> {
+        Arc::pin_init(new_poll_queue!("ringdev_test"), GFP_KERNEL)
+    }
+
+    fn branch(trunk: &Arc<PollQueue>) -> Result<Pin<KBox<PollBranch<PollQueue>>>> {
+        let branch = new_poll_branch!("ringdev_test", trunk.clone(), |trunk| trunk);
+        KBox::pin_init(branch, GFP_KERNEL)
+    }
+
+    #[test]
+    fn a_wake_up_of_the_trunk_is_one_of_each_branch() -> Result {
+        let trunk = trunk()?;
+        let branches = [branch(&trunk)?, branch(&trunk)?];
+        let pollers = [poller(&branches[0])?, poller(&branches[1])?];
+        let told = || (pollers[0].told(), pollers[1].told());
+        trunk.wake(Events::READABLE);
+        assert_eq!(told(), (1, 1));
+        trunk.wake_all();
+        assert_eq!(told(), (2, 2));
+        branches[0].wake_all();
+        assert_eq!(told(), (3, 2));
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_branch_leaves_the_trunk_until_somebody_comes() -> Result {
+        let trunk = trunk()?;
+        let branch = branch(&trunk)?;
+        assert!(!trunk.is_active());
+        drop(poller(&branch)?);
+        assert!(trunk.is_active());
+        trunk.wake(Events::READABLE);
+        assert!(!trunk.is_active());
+        let poller = poller(&branch)?;
+        assert!(trunk.is_active());
+        trunk.wake(Events::READABLE);
+        assert_eq!(poller.told(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_branch_that_goes_leaves_the_trunk() -> Result {
+        let trunk = trunk()?;
+        let branch = branch(&trunk)?;
+        drop(poller(&branch)?);
+        drop(branch);
+        assert!(!trunk.is_active());
+        Ok(())
+    }
+}
