@@ -326,3 +326,103 @@ impl Channel {
         Ok(present)
     }
 }
+
+#[cfg(CONFIG_RINGDEV_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(ringdev_write)]
+mod tests {
+    use super::{
+        super::Memory,
+        *, //
+    };
+    use crate::{
+        ring::Attributes,
+        staging::{
+            file::Access,
+            mirror::Area,
+            poll::testing::Poller,
+            trace::Label, //
+        }, //
+    };
+    use kernel::page::PAGE_SIZE;
+
+    /// A quarter of a page that is gone when it is to be copied. The first `left` looks find it.
+    struct Vanishing {
+        left: u32,
+    }
+
+    impl Source for Vanishing {
+        fn remaining(&self) -> usize {
+            PAGE_SIZE / 4
+        }
+
+        fn copy_to(&mut self, _area: Area<'_>) -> usize {
+            0
+        }
+
+        fn rewind(&mut self, _bytes: usize) {}
+
+        fn fault_in(&mut self, bytes: usize) -> usize {
+            match self.left.checked_sub(1) {
+                Some(left) => {
+                    self.left = left;
+                    bytes
+                }
+                None => 0,
+            }
+        }
+    }
+
+    /// So many bytes, whatever they are.
+    struct Present(usize);
+
+    impl Source for Present {
+        fn remaining(&self) -> usize {
+            self.0
+        }
+
+        fn copy_to(&mut self, area: Area<'_>) -> usize {
+            let len = self.0.min(area.len());
+            self.0 -= len;
+            len
+        }
+
+        fn rewind(&mut self, bytes: usize) {
+            self.0 += bytes;
+        }
+
+        fn fault_in(&mut self, bytes: usize) -> usize {
+            bytes
+        }
+    }
+
+    #[test]
+    fn what_a_failed_write_gave_up_is_told_to_who_polls() -> Result {
+        for framing in [Framing::Stream, Framing::Record] {
+            let attributes = Attributes {
+                framing,
+                full: Full::Overwrite,
+                ..Attributes::STREAM
+            };
+            let size = PAGE_SIZE as u64;
+            let memory = Memory::new(Capacity::new(size, size).ok_or(EINVAL)?)?;
+            let channel = Channel::new(Label::new(0, c"test"), attributes, memory)?;
+            let channel = KBox::pin_init(channel, GFP_KERNEL)?;
+            let access = Access {
+                read: true,
+                write: true,
+            };
+            let end = channel.open(access)?.ok_or(EINVAL)?;
+            for _ in 0..8 {
+                let (written, _) = channel.write(&mut Present(PAGE_SIZE / 8), Waiting::Refused);
+                assert_eq!(written, PAGE_SIZE / 8);
+            }
+            let poller = Poller::new(|table| end.reader.pollers().register(table))?;
+            let (written, result) = channel.write(&mut Vanishing { left: 1 }, Waiting::Refused);
+            assert_eq!((written, result), (0, Err(EFAULT)));
+            assert_eq!(poller.told(), 1);
+            drop(poller);
+            channel.close(access, Some(&end));
+        }
+        Ok(())
+    }
+}
