@@ -312,13 +312,15 @@ fn struct_with_a_flag_that_is_not_known_is_einval() {
             }
             let mut bytes = command.argument.clone();
             bytes[4..8].copy_from_slice(&(1_u32 << bit).to_ne_bytes());
-            let (answer, _) = setting.call_sized(&command, size, &bytes);
+            let (answer, after) = setting.call_sized(&command, size, &bytes);
             assert_eq!(
                 answer,
                 Err(Errno::EINVAL),
                 "{:#x}, bit {bit}",
                 command.number
             );
+            // Nothing is answered either.
+            assert_eq!(after[4..], bytes[4..], "{:#x}, bit {bit}", command.number);
         }
     }
     // Where there is no cursor to choose, none may be chosen.
