@@ -510,6 +510,70 @@ def choices() -> dict[str, list[str]]:
     }
 
 
+def section(document: str, title: str) -> str:
+    """Returns a section of a document, without its title."""
+    text = (FOLDER / document).read_text().partition(f"\n{title}\n")[2].split("\n", 1)[1]
+    return re.split(r"^\S.*\n(?:=+|-+)$", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_the_table_of_kinds_has_each_choice() -> None:
+    rows = re.findall(
+        r"^(\w+|\.\.) +``RINGDEV_(\w+)``", section("user-api.rst", "Kinds of rings"), re.MULTILINE
+    )
+    listed: dict[str, list[str]] = {}
+    name = ""
+    for first, value in rows:
+        name = name if first == ".." else first
+        listed.setdefault(name, []).append(value.lower())
+    assert listed.pop("flags") == ["hangup"]
+    assert listed == {name.lower(): words for name, words in choices().items()}
+
+
+def test_the_table_of_nodes_has_each_that_the_abi_has() -> None:
+    text = section("threat-model.rst", "Who may open what")
+    described = "\n".join(file.read_text() for file in (FOLDER / "ABI/testing").iterdir())
+    nodes = re.findall(
+        r"^What:\t+(/dev/\S+|/sys/kernel/debug/\S+|/sys/class/ring)\b", described, re.MULTILINE
+    )
+    assert len(nodes) > 3
+    for node in nodes:
+        assert (
+            f"``{node.replace('/dev/ring/<name', '/dev/ring/NAME').replace('<name', '*')}``" in text
+        )
+
+
+def test_the_way_through_the_module_has_each_of_its_files() -> None:
+    text = section("design.rst", "Where things are")
+    # Those that are on no way: they say what the module is, or what others have said already.
+    on_none = {"ringdev_main.rs", "report.rs", "platform.rs"}
+    for path in (paths.ROOT / "src").iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        assert name in text or name in on_none or path.suffix not in ("", ".rs") or name == "Kbuild"
+
+
+def test_the_list_of_a_releases_files_is_what_is_made() -> None:
+    made = re.findall(r'f"\{stem\}([\w.-]+)"', (paths.ROOT / "scripts/lab/release.py").read_text())
+    listed = re.findall(
+        r"^``ringdev-<version>([\w.-]+)`` ", section("install.rst", "A release"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(set(made))
+    assert "``SHA256SUMS``" in section("install.rst", "A release")
+
+
+def test_the_manual_page_shows_how_each_command_is_called() -> None:
+    page = (FOLDER / "man/ringctl.rst").read_text()
+    enum = (paths.ROOT / "tools/ringctl/src/args.rs").read_text().partition("enum Command {")[2]
+    verbs = [
+        verb.lower()
+        for verb in re.findall(
+            r"^    ([A-Z]\w+)(?:\(| \{|,)", enum.partition("\n}")[0], re.MULTILINE
+        )
+    ]
+    assert len(verbs) > 7
+    for verb in verbs:
+        assert re.search(rf"^{verb}\n-+\n\n::\n\n    ringctl {verb}\b", page, re.MULTILINE), verb
+
+
 @pytest.mark.parametrize("document", ["README.md", "Documentation/man/ringdev.rst"])
 def test_each_choice_is_in_the_introduction(document: str) -> None:
     text = (paths.ROOT / document).read_text()

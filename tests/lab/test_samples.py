@@ -111,6 +111,15 @@ def test_a_name_is_not_cut_off(ring: ModuleType) -> None:
         ring.create("x" * 32)
 
 
+def test_the_example_of_the_samples_in_c_shows_what_they_print() -> None:
+    text = (paths.ROOT / "Documentation/samples.rst").read_text()
+    [(last, ring, shown)] = re.findall(
+        r"^    # seq (\d) \| samples/c/ring-send (\w+)\n((?:    .*\n)+)", text, re.MULTILINE
+    )
+    expected = [f"    {ring} {number}: {number + 1}" for number in range(int(last))]
+    assert shown.splitlines() == expected
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     """Two ends of a pipe, which is as good as a ring here."""
