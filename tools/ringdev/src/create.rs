@@ -146,22 +146,23 @@ mod tests {
 
     #[test]
     fn what_is_said_is_handed_over() {
+        // Each has a value of its own: a field that is filled from another one shows.
         let create = Create::new(name())
             .capacity(4096)
-            .framing(Framing::Record)
-            .full(Full::Drop)
-            .delivery(Delivery::Broadcast)
+            .framing(Framing::Other(5))
+            .full(Full::Other(6))
+            .delivery(Delivery::Other(7))
             .hangup(true)
             .mode(0o640)
-            .uid(1)
-            .gid(2)
+            .uid(8)
+            .gid(9)
             .to_abi();
         assert_eq!(create.flags, abi::HANGUP);
         assert_eq!(create.capacity, 4096);
-        assert_eq!(create.framing, abi::RECORD);
-        assert_eq!(create.full, abi::DROP);
-        assert_eq!(create.delivery, abi::BROADCAST);
+        assert_eq!(create.framing, 5);
+        assert_eq!(create.full, 6);
+        assert_eq!(create.delivery, 7);
         assert_eq!(create.mode, 0o640);
-        assert_eq!((create.uid, create.gid), (1, 2));
+        assert_eq!((create.uid, create.gid), (8, 9));
     }
 }

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn only_a_terminal_is_live_unless_that_is_asked_for() {
-        let second = Some(INTERVAL);
+        let second = Some(Duration::from_secs(1));
         let half = Some(Duration::from_millis(500));
         for (options, is_terminal, form, interval, clears) in [
             ("", false, Form::Text, None, false),
