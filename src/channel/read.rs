@@ -338,10 +338,13 @@ impl Channel {
                 deadline: awaited.due,
             };
             let ready = || {
-                is_over()
-                    // From nothing to something, or by another watermark or place: to sleep on for
-                    // that.
-                    || self.awaited(end).is_none_or(|now| now.comes_before(awaited))
+                // From nothing to something, or by another watermark or place: to sleep on for
+                // that.
+                self.awaited(end).is_none_or(|now| now.comes_before(awaited))
+                    // After that look. Another reader that takes the last data once nobody writes
+                    // any more wakes no sleepers: whoever has seen it empty has to see the end as
+                    // well.
+                    || is_over()
             };
             self.readers.sleep_until(sleep, ready, || {})?;
             if is_over() {

@@ -80,7 +80,11 @@ static bool has_data(void *of)
 	struct wait *wait = of;
 	struct awaited awaited;
 
-	if (is_over(wait) || ring_is_ready(wait->ring, wait->end, &awaited))
+	/*
+	 * The end last. Another reader that takes the last data once nobody writes any more wakes
+	 * no sleepers: whoever has seen it empty has to see the end as well.
+	 */
+	if (ring_is_ready(wait->ring, wait->end, &awaited) || is_over(wait))
 		return true;
 	return awaited.due_ns != wait->awaited.due_ns ||
 	       is_beyond(wait->awaited.head, awaited.head);

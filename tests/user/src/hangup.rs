@@ -5,6 +5,9 @@
 use std::fmt::Debug;
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -12,13 +15,13 @@ use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
-use nix::unistd::{Whence, close, getpid, lseek64, mkfifo, pipe};
+use nix::unistd::{Whence, close, getpid, lseek64, mkfifo, pipe, write};
 
 use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, test};
 use crate::random::Random;
-use crate::task::{Call, Process, Task};
+use crate::task::{Call, Process, Task, be_urgent, stay_on_cpu};
 use crate::words::Account;
 
 pub const TESTS: &[Test] = &[
@@ -40,6 +43,7 @@ pub const TESTS: &[Test] = &[
     test!(end_needs_a_writer_since_the_reader_opened),
     test!(end_comes_to_a_reader_that_polls_before_the_first_writer),
     test!(end_comes_not_to_a_late_reader_of_what_is_left),
+    test!(end_comes_to_all_who_read_at_one_cursor).seconds(60),
     test!(end_waits_for_every_copy_of_the_writer),
     test!(session_ends_with_the_last_endpoint),
     test!(session_that_ends_gives_up_what_was_read_as_well),
@@ -421,6 +425,46 @@ fn end_comes_not_to_a_late_reader_of_what_is_left() {
             assert_eq!(State::of(first), State::End, "{kind}");
             assert_eq!(State::of(late), State::Nothing, "{kind}");
         }
+    }
+}
+
+/// One takes the last byte, at whatever moment of another's look at what there is.
+fn end_comes_to_all_who_read_at_one_cursor() {
+    let ring = Ring::new(STREAM.hanging_up(), 1 << 16);
+    let (send_ends, ends) = mpsc::channel::<Endpoint>();
+    let (tell, told) = mpsc::channel::<()>();
+    let reader = Task::spawn(move || {
+        stay_on_cpu(0);
+        for end in ends {
+            while !end.take(1).expect("read").is_empty() {}
+            tell.send(()).expect("the writer waits");
+        }
+    });
+    let (go, rounds) = mpsc::channel::<Endpoint>();
+    // All on one processor. The reader is the least urgent, so that it begins to look when the writer
+    // has left, and the thief the most: it comes in between wherever the reader is then.
+    let _thief = Task::spawn(move || {
+        stay_on_cpu(0);
+        be_urgent(2);
+        let mut random = Random::new(1);
+        for end in rounds {
+            thread::sleep(Duration::from_micros(random.up_to(400)));
+            let _may_be_too_late = end.take(1);
+        }
+    });
+    stay_on_cpu(0);
+    be_urgent(1);
+    let end = ring.reader();
+    let steals = ring.reader();
+    steals.set_nonblocking(true);
+    for _ in 0..by_lane(3000, 500) {
+        let writer = ring.open(OFlag::O_WRONLY);
+        send_ends.send(end).expect("the reader waits");
+        reader.sleeper.await_sleep_in(Call::READ);
+        go.send(steals).expect("the thief waits");
+        assert_eq!(write(&writer, b"x"), Ok(1));
+        drop(writer);
+        told.recv().expect("the reader tells");
     }
 }
 
