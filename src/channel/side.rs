@@ -186,12 +186,13 @@ impl Waiters for Side {
     #[inline]
     fn wake_pollers(&self) {
         self.trace_wake(Woken::Pollers);
-        let events = if self.must_look.load(Relaxed) {
-            Events::NONE
+        if self.must_look.load(Relaxed) {
+            // All of them: without events to go by, one that waits for something else would take a
+            // wake-up that is for one alone (`EPOLLEXCLUSIVE`).
+            self.pollers.wake_all();
         } else {
-            self.events
-        };
-        self.pollers.wake(events);
+            self.pollers.wake(self.events);
+        }
         self.signal();
     }
 

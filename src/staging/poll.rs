@@ -125,21 +125,21 @@ impl PollQueue {
         self.head.is_active()
     }
 
-    /// Tells those who asked for one of `events`, or everybody if it is none: every one that shares
-    /// its wake-ups with nobody, and one of those that do (`EPOLLEXCLUSIVE`).
+    /// Tells those who asked for one of `events`: every one that shares its wake-ups with nobody,
+    /// and one of those that do (`EPOLLEXCLUSIVE`).
     ///
     /// One that is told of events may take this for the answer and not look again, as io_uring
     /// does. They must be true.
     pub(crate) fn wake(&self, events: Events) {
         // CAST: `poll_to_key()`.
         let key = ptr::without_provenance_mut(events.bits() as usize);
-        // SAFETY: What polls expects events, or null for any.
+        // SAFETY: What polls expects events.
         unsafe { self.head.wake(key) };
     }
 
     /// Has everybody look again, whatever they asked for.
     pub(crate) fn wake_all(&self) {
-        // SAFETY: As in `wake`.
+        // SAFETY: What polls expects events, or null for any.
         unsafe { self.head.wake_all(ptr::null_mut()) };
     }
 }

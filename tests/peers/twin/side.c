@@ -96,9 +96,14 @@ static void have_sleepers_look(struct side *side, struct offer offer)
  */
 void side_wake_pollers(struct side *side)
 {
-	__poll_t events = READ_ONCE(side->must_look) ? 0 : side->events;
-
-	wake_up_interruptible_poll(&side->pollers, events);
+	/*
+	 * All of them, if they have to look: without events to go by, one that waits for something
+	 * else would take a wake-up that is for one alone (EPOLLEXCLUSIVE).
+	 */
+	if (READ_ONCE(side->must_look))
+		wake_up_interruptible_all(&side->pollers);
+	else
+		wake_up_interruptible_poll(&side->pollers, side->events);
 	side_signal(side);
 }
 

@@ -4,11 +4,12 @@
 
 use std::os::fd::AsFd;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use crate::control::{Kind, Ring};
+use crate::control::{Kind, RECORD, Ring, STREAM};
 use crate::endpoint::{Endpoint, open_ring};
 use crate::harness::{Test, test};
 use crate::module;
@@ -34,6 +35,7 @@ pub const TESTS: &[Test] = &[
     test!(epoll_oneshot_is_silent_until_rearmed),
     test!(epoll_exclusive_wakes_a_sleeper).alone(),
     test!(epoll_exclusive_does_not_wake_the_whole_herd).alone(),
+    test!(epoll_exclusive_sleeper_for_room_takes_no_wake_up_for_data),
     test!(epoll_exclusive_and_ordinary_sleepers_mix).alone(),
     test!(epoll_nested_sets_report),
     test!(epoll_of_a_duplicate_outlives_the_original),
@@ -372,6 +374,23 @@ fn epoll_exclusive_does_not_wake_the_whole_herd() {
         }
     }
     assert!(herd.is_empty());
+}
+
+/// Wherever pollers are not told what has happened, and have to look.
+fn epoll_exclusive_sleeper_for_room_takes_no_wake_up_for_data() {
+    for kind in [STREAM, STREAM.overwriting(), RECORD, RECORD.overwriting()] {
+        let ring = Ring::new(kind, 1 << 16);
+        let (both, reader) = (ring.both(), ring.reader());
+        let minute = Duration::from_secs(60);
+        reader.set_watermark(1, minute).expect("watermark");
+        let set = set_of(both, OUT | ET | EpollFlags::EPOLLEXCLUSIVE);
+        assert_eq!(wait_for_ever(&set), OUT);
+        let _for_room = Task::asleep_in(Call::EPOLL_WAIT, move || wait_for_ever(&set));
+        for sleeper in sleepers(1, reader, IN | EpollFlags::EPOLLEXCLUSIVE) {
+            ring.writer().put(b"x");
+            assert_eq!(sleeper.finish(), IN, "{kind}");
+        }
+    }
 }
 
 fn epoll_exclusive_and_ordinary_sleepers_mix() {
