@@ -164,11 +164,13 @@ pub(super) unsafe fn read<T: FileOperations>(
             Err(EAGAIN) if waiting == Waiting::Allowed => {}
             result => return result,
         }
-        let ready = pipe.unlocked(|| this.wait_to_read());
-        if let Err(error) = ready.and_then(|()| pipe.check_readers()) {
+        pipe.unlocked(|| {
+            let ready = this.wait_to_read();
+            // The pipe's lock may be held for as long as its owner likes.
             this.read_given_up();
-            return Err(error);
-        }
+            ready
+        })?;
+        pipe.check_readers()?;
     }
 }
 

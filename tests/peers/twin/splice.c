@@ -98,12 +98,12 @@ ssize_t ring_splice_read(struct ring *ring, const struct read_end *end, bool hea
 			return read;
 		pipe_unlock(pipe);
 		err = ring_wait_to_read(ring, end);
+		/* The pipe's lock may be held for as long as its owner likes. */
+		ring_read_given_up(ring, end);
 		pipe_lock(pipe);
 		if (!err)
 			err = check_readers(pipe);
-		if (err) {
-			ring_read_given_up(ring, end);
+		if (err)
 			return err;
-		}
 	}
 }

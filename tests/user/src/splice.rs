@@ -46,6 +46,7 @@ pub const TESTS: &[Test] = &[
     test!(splice_that_waits_is_sigpipe_once_the_pipe_has_no_readers),
     test!(splice_that_waited_waits_for_room_in_the_pipe),
     test!(splice_that_waits_for_the_pipe_leaves_the_data_to_others),
+    test!(splice_that_waits_for_the_lock_of_the_pipe_leaves_the_data_to_others),
     test!(splice_nonblock_flag_never_waits_for_the_ring),
     test!(splice_that_waits_ends_with_what_ends_a_read),
     test!(splice_that_waits_is_interrupted_or_restarted),
@@ -488,6 +489,31 @@ fn splice_that_waits_for_the_pipe_leaves_the_data_to_others() {
         writer.put(b"later");
         assert_eq!(splicer.finish(), Ok(5), "{kind}");
         assert_eq!(pipe.take(10), Ok(b"later".to_vec()), "{kind}");
+    }
+}
+
+/// Whoever moves a pipe into a ring that is full waits with the pipe locked.
+fn splice_that_waits_for_the_lock_of_the_pipe_leaves_the_data_to_others() {
+    let full = Ring::small(STREAM);
+    let (drain, filler) = (full.reader(), full.writer());
+    for kind in Kind::all().filter(|kind| !kind.is_broadcast()) {
+        let (ring, writer) = empty_ring(kind);
+        let [pipe, to_pipe] = kept_pipe();
+        let splicer = waiting_splice(ring, to_pipe);
+        let other = Task::asleep_in(Call::READ, move || ring.take(10));
+        filler.fill();
+        to_pipe.put(b"x");
+        let holder = Task::asleep_in(Call::SPLICE, move || {
+            splice(pipe, None, filler, None, 1, SpliceFFlags::empty())
+        });
+        writer.put(b"now");
+        assert_eq!(other.finish(), Ok(b"now".to_vec()), "{kind}");
+        drain.drain();
+        assert_eq!(holder.finish(), Ok(1), "{kind}");
+        drain.drain();
+        splicer.sleeper.await_sleep_in(Call::SPLICE);
+        writer.put(b"later");
+        assert_eq!(splicer.finish(), Ok(5), "{kind}");
     }
 }
 
