@@ -199,7 +199,7 @@ impl FileOperations for Endpoint {
     }
 
     /// Exact: readable if and only if a read would return, and writable if and only if a write
-    /// would, of a byte or of the longest record.
+    /// would, of whatever length up to `PIPE_BUF` or the longest record.
     fn poll<'file>(&'file self, table: PollTable<'file>, access: Access) -> Events {
         let channel = &self.ring.channel;
         let mut ready = Events::NONE;

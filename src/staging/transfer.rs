@@ -231,8 +231,7 @@ impl Destination for UserDestination {
 
     fn fault_in(&mut self, bytes: usize) -> usize {
         let bytes = bytes.min(self.0.remaining);
-        // Not `fault_in_writeable()`, which stores zeros: a read that fails leaves the buffer as it
-        // was.
+        // Not `fault_in_writeable()`, which stores zeros: to probe a buffer does not change it.
         // SAFETY: As for `UserSource::fault_in`.
         let missing = unsafe { sys::fault_in_safe_writeable(self.0.address as *const _, bytes) };
         bytes.saturating_sub(missing)
