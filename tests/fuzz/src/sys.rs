@@ -316,11 +316,11 @@ pub fn on_signal(signal: i32, restart: bool) -> i64 {
     call!(sigaction(signal, &action, std::ptr::null_mut()))
 }
 
-/// Blocks the signals that the actors send each other, or lets them through again.
+/// Blocks the signals that the actors and the ring send, or lets them through again.
 pub fn block_signals(on: bool) -> i64 {
     // SAFETY: A set of signals is plain data, for which zeros are valid.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGIO] {
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGIO, libc::SIGPIPE] {
         // SAFETY: The set is ours, and the signals exist.
         unsafe { libc::sigaddset(&mut set, signal) };
     }
