@@ -940,8 +940,10 @@ impl<'a> Actor<'a> {
         // Mostly the structure as it is.
         let size = (length as i64 + i64::from(size)).max(0) as u32;
         bytes[..4].copy_from_slice(&size.to_ne_bytes());
-        if at < 128 && length > 8 {
-            bytes[4 + usize::from(at) % (length - 4)] = value;
+        // One byte in some of them: of the flags, or any.
+        let within = if at < 32 { 4 } else { length - 4 };
+        if at < 128 && length >= 8 {
+            bytes[4 + usize::from(at) % within] = value;
         }
         let region = &machine.regions[self.who][0];
         let buffer = if short { Buffer::Cut } else { Buffer::Present };
