@@ -78,7 +78,7 @@ impl Region {
                 place(REGION - self.page - mapped, mapped)
             }
             Buffer::ReadOnly => {
-                sys::protect(self.target, self.pages_of(len), libc::PROT_READ);
+                self.map_file(self.pages_of(len), libc::PROT_READ, true);
                 place(0, if writing { len } else { 0 })
             }
             Buffer::Zapped | Buffer::Late => {
@@ -92,7 +92,7 @@ impl Region {
     /// Makes the region accessible again after a call, which may have got less than was prepared.
     pub fn release(&self, buffer: Buffer) {
         if buffer == Buffer::ReadOnly {
-            sys::protect(self.target, REGION - self.page, ALL);
+            self.map_file(REGION - self.page, ALL, false);
         }
     }
 
@@ -141,8 +141,13 @@ impl Region {
     }
 
     fn remap(&self) -> i64 {
-        let len = 4 * self.page;
-        sys::map(self.target, len, ALL, Some(self.file), true)
+        self.map_file(4 * self.page, ALL, true)
+    }
+
+    /// Maps the file anew. Not mprotect(2), which would make what took the place of a page
+    /// accessible.
+    fn map_file(&self, len: usize, protection: i32, populate: bool) -> i64 {
+        sys::map(self.target, len, protection, Some(self.file), populate)
     }
 }
 
@@ -244,10 +249,20 @@ mod tests {
         region.release(Buffer::ReadOnly);
         assert!(writable(0) && writable(len - 1));
         assert!(!writable(REGION - page), "the last page never is");
-        region.disturb(1, crate::program::Disturb::Protect);
+        region.disturb(1, crate::program::Disturb::Unmap);
         assert!(!writable(page));
         region.restore();
         assert!(writable(page));
+        region.disturb(1, crate::program::Disturb::Unmap);
+        let place = region.place(Buffer::ReadOnly, len, 0, false);
+        region.release(Buffer::ReadOnly);
+        region.bytes(place, len).fill(1);
+        assert!(writable(page));
+        assert_eq!(
+            region.bytes(place, len)[page],
+            0,
+            "it is the file's page again"
+        );
         sys::close(zeros);
     }
 }

@@ -42,23 +42,25 @@ const TIMES: usize = 7;
 
 /// Operations by the numbers that `Op` decodes.
 const OPEN: u8 = 0;
+const CLOSE: u8 = 9;
 const WRITE: u8 = 13;
 const READ: u8 = 24;
 const HEADERS: u8 = 44;
+const EVICT: u8 = 48;
 const PAUSE: u8 = 62;
 
 /// One number of each kind of operation, but for the two that move the data.
 const KINDS: [u8; 19] = [
-    OPEN, 9, 35, 37, 40, 42, HEADERS, 46, 47, 48, 51, 54, 55, 56, 58, 59, 60, 61, 63,
+    OPEN, CLOSE, 35, 37, 40, 42, HEADERS, 46, 47, EVICT, 51, 54, 55, 56, 58, 59, 60, 61, 63,
 ];
 
 /// Operations by which endpoints come and go, and the ring changes: open, close, a seek, evict,
 /// resize, clear.
-const CHURN: [u8; 6] = [OPEN, 9, 42, 48, 51, 54];
+const CHURN: [u8; 6] = [OPEN, CLOSE, 42, EVICT, 51, 54];
 
 /// Operations that change something under a transfer: close, a setting, a seek, headers, a
 /// watermark, evict, resize, clear, destroy, a signal, a kill, and what is done to its memory.
-const CHANGES: [u8; 12] = [9, 40, 42, HEADERS, 46, 48, 51, 54, 55, 59, 60, 61];
+const CHANGES: [u8; 12] = [CLOSE, 40, 42, HEADERS, 46, EVICT, 51, 54, 55, 59, 60, 61];
 
 impl Search {
     pub fn new(seed: u64) -> Self {
@@ -224,6 +226,7 @@ impl Search {
             .map(|_| CHANGES[self.random.below(CHANGES.len())])
             .collect();
         let slot = |opcode: u8| u8::from(opcode == READ);
+        let mut ended = false;
         for _ in 0..(STEPS_MAX - opening.len()) / 3 {
             let mut moving = self.transfer(here, slot(here));
             moving[ACTOR] = 0;
@@ -231,10 +234,12 @@ impl Search {
             change[ACTOR] = 1;
             change[OPCODE] = match self.random.below(8) {
                 0 => PAUSE,
+                1 => OPEN,
                 // What was closed or evicted comes again.
-                1..=3 => OPEN,
+                _ if ended => OPEN,
                 _ => changes[self.random.below(changes.len())],
             };
+            ended = [CLOSE, EVICT].contains(&change[OPCODE]);
             change[SLOT] = slot(here);
             if change[OPCODE] == OPEN {
                 // For reading or writing, as it was.
@@ -263,16 +268,10 @@ impl Search {
         let mut opening = vec![step(&[OPEN, 0, 1, random.next() as u8])];
         if !random.one_in(4) {
             opening.push(if records {
-                // Up to 32 short records.
-                step(&[
-                    WRITE,
-                    0,
-                    2,
-                    random.next() as u8,
-                    0,
-                    0,
-                    random.next() as u8 % 7,
-                ])
+                // Up to 32 records, short or very short.
+                let class = 2 * random.below(2) as u8;
+                let times = 2 + random.below(5) as u8;
+                step(&[WRITE, 0, class, random.next() as u8, 0, 0, times])
             } else {
                 // As many bytes as the ring has.
                 step(&[WRITE, 0, 9, 0])
