@@ -204,7 +204,7 @@ def measure(where: Lane, task: Task, what: str, *, counting: bool) -> Mapping[st
     machine = replace(where.machine(task.append()), icount=counting)
     log = logs.new("plain-bench")
     outcome = boot(machine, task, where.limits(SECONDS), log)
-    judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
+    judged = verdict.judge(where, task, outcome)
     if judged.code is not Exit.PASSED:
         for trouble in decode.reports(judged, where.kernel, where.tools, task, outcome.facts):
             say(trouble)

@@ -261,7 +261,7 @@ def _boot(
     )
     log = logs.new(LANE)
     outcome = boot(where.machine(task.append()), task, where.limits(seconds), log)
-    judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
+    judged = verdict.judge(where, task, outcome)
     splats = decode.reports(judged, where.kernel, where.tools, task, outcome.facts)
     run = Run(read_report(outcome.outputs[Port.STDOUT]), judged, log, [], splats)
     if judged.code not in (Exit.PASSED, Exit.LEAK):

@@ -107,7 +107,7 @@ def selftest(where: Lane, out: Path, log: Path) -> Result:
     outcome = boot(machine, task, where.limits(SECONDS), log)
     said = outcome.outputs.get(Port.STDOUT, "")
     passed = re.search(r"^# Totals: pass:(\d+) fail:0 ", said, re.MULTILINE)
-    judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
+    judged = verdict.judge(where, task, outcome)
     good = outcome.facts.get("exit") == "0" and passed is not None and passed[1] != "0"
     lines = [judged.sentence, *said.splitlines()[-40:]]
     return result("selftest", good and judged.code is Exit.PASSED, lines)

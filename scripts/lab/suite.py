@@ -64,7 +64,7 @@ def run(
     """
     log = logs.new(f"{where.name}-{'kunit' if task.kunit else 'tests'}")
     outcome = boot(where.machine((*task.append(), *append)), task, limits, log)
-    judged = verdict.judge(task, outcome, signed_modules=where.signed_modules, aids=where.aids)
+    judged = verdict.judge(where, task, outcome)
     splats = decode.reports(judged, where.kernel, where.tools, task, outcome.facts)
     report = ktap.Report()
     if task.kunit or task.command is not None:

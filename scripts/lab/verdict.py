@@ -5,12 +5,13 @@ A run is good only if nothing speaks against it *and* the guest's record is whol
 so by the guest, last, after the module was unloaded.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import splat
 from lab.boot import Outcome
 from lab.errors import Exit
+from lab.lane import Lane
 from lab.qemu import Port
 from lab.splat import Splat
 from lab.task import Task
@@ -45,6 +46,8 @@ class Verdict:
     code: Exit
     detail: str = ""
     splats: tuple[Splat, ...] = ()
+    # The aids of the kernel that had to be at work to the end, and were not.
+    idle: frozenset[str] = frozenset()
 
     @property
     def sentence(self) -> str:
@@ -52,17 +55,18 @@ class Verdict:
         return SENTENCES[self.code] + (f" ({self.detail})" if self.detail else "")
 
 
-def judge(
-    task: Task, outcome: Outcome, *, signed_modules: bool, aids: Collection[str] = ()
-) -> Verdict:
-    """Judges how the guest fared; not what its command made of it, nor the test results.
+def judge(where: Lane, task: Task, outcome: Outcome) -> Verdict:
+    """Judges how a guest of this lane fared.
 
-    ``aids`` are those of the kernel that must be at work until the end.
+    Neither the exit code of its command nor the results of tests count. The lane's aids must be at
+    work until the end: without them, that nothing was found means nothing.
     """
     splats = _splats(outcome)
-    code, detail = _first_trouble(task, outcome, splats, signed_modules)
-    if code is Exit.PASSED and (idle := set(aids) - set(outcome.facts.get("aids", "").split())):
-        code, detail = Exit.NO_VERDICT, f"not at work at the end: {', '.join(sorted(idle))}"
+    code, detail = _first_trouble(task, outcome, splats, where.signed_modules)
+    idle = where.aids - set(outcome.facts.get("aids", "").split())
+    if code is Exit.PASSED and idle:
+        detail = f"not at work at the end: {', '.join(sorted(idle))}"
+        return Verdict(Exit.NO_VERDICT, detail, splats, idle)
     return Verdict(code, detail, splats)
 
 

@@ -130,7 +130,7 @@ def run(
     except KeyboardInterrupt:
         print(f"vm: interrupted; logs: {log}", file=sys.stderr)
         return 128 + signal.SIGINT
-    judged = verdict.judge(task, outcome, signed_modules=where.signed_modules)
+    judged = verdict.judge(where, task, outcome)
     if judged.code is Exit.PASSED:
         return int(outcome.facts["exit"])
     for report in decode.reports(judged, where.kernel, where.tools, task, outcome.facts):

@@ -11,19 +11,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.boot import OUTPUTS, Limits, Outcome, Wiring, boot
 from lab.errors import Exit
+from lab.kernel import Kernel
+from lab.lane import Lane
 from lab.qemu import Machine, Port
 from lab.splat import EXPECT, EXPECT_END
 from lab.task import Task
+from lab.toolchain import Toolchain
 from lab.verdict import KUNIT_RAN, OUT_OF_TREE, judge
 
 Step = list[object]
 HERE = Path(__file__).resolve().parent
+# A lane whose kernel has no aids.
+LANE = Lane(
+    "plain",
+    Toolchain(tools={}),
+    Kernel("plain", Path("/src"), Path("/build"), "7.3.4-lab", "key"),
+    {},
+    "tcg",
+)
 PATIENT = Limits(boot=20, load=20, command=20, unload=20)
 
 KERNEL: Step = ["record", "kernel 7.3.4"]
@@ -116,7 +128,7 @@ def instead(step: Step, *others: Step) -> list[Step]:
 
 def test_a_good_run(task: Task, play: Callable[..., Outcome]) -> None:
     outcome = play(GOOD)
-    verdict = judge(task, outcome, signed_modules=False)
+    verdict = judge(LANE, task, outcome)
     assert verdict.code is Exit.PASSED, verdict.sentence
     assert outcome.outputs[Port.STDOUT] == "hello\n"
     assert outcome.facts["exit"] == "0"
@@ -170,7 +182,7 @@ def test_a_good_run(task: Task, play: Callable[..., Outcome]) -> None:
 def test_each_kind_of_end_has_its_verdict(
     task: Task, play: Callable[..., Outcome], transcript: list[Step], code: Exit
 ) -> None:
-    verdict = judge(task, play(transcript), signed_modules=False)
+    verdict = judge(LANE, task, play(transcript))
     assert verdict.code is code, verdict.sentence
 
 
@@ -187,15 +199,16 @@ def test_an_aid_that_is_not_at_work_spoils_a_good_run(
     task: Task, play: Callable[..., Outcome], said: str, code: Exit
 ) -> None:
     outcome = play(instead(TAINTED, ["record", said], TAINTED))
-    verdict = judge(task, outcome, signed_modules=False, aids={"lockdep", "kmemleak"})
+    with_aids = replace(LANE, config={"CONFIG_PROVE_LOCKING": "y", "CONFIG_DEBUG_KMEMLEAK": "y"})
+    verdict = judge(with_aids, task, outcome)
     assert verdict.code is code
     assert ("not at work at the end: kmemleak" in verdict.sentence) is (code is Exit.NO_VERDICT)
     # Which there are is the lane's to know.
-    assert judge(task, outcome, signed_modules=False).code is Exit.PASSED
+    assert judge(LANE, task, outcome).code is Exit.PASSED
 
 
 def test_what_qemu_complains_of_is_told(task: Task, play: Callable[..., Outcome]) -> None:
-    verdict = judge(task, play([["what is this"]]), signed_modules=False)
+    verdict = judge(LANE, task, play([["what is this"]]))
     assert verdict.code is Exit.NO_VERDICT
     assert "ValueError" in verdict.sentence
 
@@ -219,7 +232,7 @@ def test_a_guest_that_stops_in_a_phase_hangs(
     outcome = play([*before, ["sleep", 60]], Limits(**seconds))
     assert time.monotonic() - began < 15
     assert outcome.overdue == phase
-    verdict = judge(task, outcome, signed_modules=False)
+    verdict = judge(LANE, task, outcome)
     assert verdict.code is Exit.HANG
     assert phase in verdict.sentence
 
@@ -232,7 +245,7 @@ def test_what_a_hanging_guest_is_made_to_say_is_logged_and_not_judged(
     outcome = play([*transcript, ["sleep", 60]], Limits(1, 1, 1, 1))
     assert outcome.console == "quiet\n"
     assert "Call Trace" in (tmp_path / "log" / "console.log").read_text()
-    assert judge(task, outcome, signed_modules=False).code is Exit.HANG
+    assert judge(LANE, task, outcome).code is Exit.HANG
 
 
 def test_input_and_output_are_passed_on_byte_by_byte(
@@ -244,7 +257,7 @@ def test_input_and_output_are_passed_on_byte_by_byte(
     transcript = instead(SAID[0], ["copy", "STDOUT"])
     with source.open("rb") as stdin, target.open("wb") as stdout:
         outcome = play(transcript, wiring=Wiring(stdin=stdin.fileno(), stdout=stdout.fileno()))
-    assert judge(task, outcome, signed_modules=False).code is Exit.PASSED
+    assert judge(LANE, task, outcome).code is Exit.PASSED
     assert target.read_bytes() == content
 
 
@@ -265,7 +278,7 @@ def test_a_slow_reader_is_not_the_guests_fault(task: Task, play: Callable[..., O
     os.close(target)
     reader.join()
     os.close(source)
-    assert judge(task, outcome, signed_modules=False).code is Exit.PASSED
+    assert judge(LANE, task, outcome).code is Exit.PASSED
     assert bytes(got) == b"x" * (1 << 20)
 
 
@@ -287,6 +300,7 @@ sys.path[:0] = sys.argv[1:3]
 from test_boot import PATIENT, machine
 from lab.boot import boot
 from lab.task import Task
+from lab.toolchain import Toolchain
 busybox = Path(sys.argv[3])
 guest = machine(json.loads(sys.argv[4]), busybox.parent)
 outcome = boot(guest, Task(busybox, command="sh", terminal=(24, 80)), PATIENT, busybox.parent)
@@ -320,6 +334,7 @@ sys.path[:0] = sys.argv[1:3]
 from test_boot import PATIENT, machine
 from lab.boot import Wiring, boot
 from lab.task import Task
+from lab.toolchain import Toolchain
 busybox = Path(sys.argv[3])
 guest = machine([["console", "up\\n"], ["sleep", 60]], busybox.parent)
 boot(guest, Task(busybox), PATIENT, busybox.parent, Wiring(console=1))

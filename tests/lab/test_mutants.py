@@ -307,6 +307,7 @@ def test_the_guests_script_is_a_shells_and_leaves_a_spoilt_guest(tmp_path: Path)
     file.write_text(text)
     subprocess.run(["sh", "-n", str(file)], check=True)
     assert text.count("tainted") == len(JOBS)
+    assert text.count("lockdep_stats") == len(JOBS)
     assert "insmod" in text.split("== job 1")[1].split("== job 2")[0]
     assert "insmod" not in text.split("== job 1")[0]
 
@@ -456,6 +457,29 @@ def test_a_guest_is_judged_by_its_verdict_but_for_the_mark_of_kunit(
     if status is Status.FAILED:
         assert result.diagnostics[0].startswith(f"{code.name.lower()}: ")
         assert result.diagnostics[1] == "a report"
+
+
+def test_a_guest_whose_aids_are_not_at_work_has_caught_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths.cache()
+    facts = {"kernel": "7.3.4", "command": "", "exit": "0", "rmmod": "absent", "taint": "0"}
+    aids = {"aids": ""}
+
+    def boot(*_: object) -> Outcome:
+        return Outcome(tmp_path, facts={**facts, **aids, "end": ""})
+
+    monkeypatch.setattr(mutant_guest, "boot", boot)
+    tree = Kernel("debug", tmp_path, tmp_path, "7.3.4", "key")
+    tools = Toolchain({"busybox": tmp_path, "qemu": tmp_path})
+    where = Lane("debug", tools, tree, {"CONFIG_PROVE_LOCKING": "y"}, "tcg")
+    job = Job("a", "verdict/debug", tmp_path / "ringdev.ko", ("test",))
+    _, came = mutant_guest._boot(where, tmp_path / "ringdev-tests", [job])
+    assert came == {0: {}}
+    aids["aids"] = "lockdep"
+    _, came = mutant_guest._boot(where, tmp_path / "ringdev-tests", [job])
+    assert came[0]["test"].result.status is Status.PASSED
 
 
 @pytest.mark.parametrize(

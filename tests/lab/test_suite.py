@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """A guest with tests: what is missing of its results, and what does not fit, is a problem."""
 
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -50,8 +49,8 @@ def run(
     ports = {Port.STDOUT: said, Port.STDERR: "its last words\n", Port.RESULTS: ""}
     outcome = Outcome(Path("/log"), facts={"exit": code}, outputs=ports)
 
-    def judge(*_: object, aids: Collection[str], **__: object) -> Verdict:
-        assert aids == {"hung_task"}
+    def judge(of: Lane, *_: object) -> Verdict:
+        assert of is where
         return Verdict(judged)
 
     def boot(machine: Machine, *_: object) -> Outcome:

@@ -47,6 +47,36 @@ def test_a_variable_that_is_wrong_is_no_code_of_the_command(
     assert "vm: KERNEL=6.1" in capsys.readouterr().err
 
 
+def prepare(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, config: dict[str, str], outcome: Outcome
+) -> list[Limits]:
+    """Has guests of the plain lane come out so, and returns the limits that they were given."""
+    given: list[Limits] = []
+
+    def boot(_: Machine, __: Task, limits: Limits, *___: object) -> Outcome:
+        given.append(limits)
+        return outcome
+
+    tools = Toolchain({"busybox": folder, "qemu": folder})
+    tree = Kernel("plain", folder, folder, "7.3.4", "key")
+    monkeypatch.setattr(lane, "prepare", lambda *_: Lane("plain", tools, tree, config, "tcg"))
+    monkeypatch.setattr(Lane, "module", lambda *_, **__: folder / "ringdev.ko")
+    monkeypatch.setattr(vm, "boot", boot)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    paths.cache()
+    return given
+
+
+@pytest.mark.parametrize(("aids", "code"), [("lockdep", 3), ("", Exit.NO_VERDICT)])
+def test_the_code_is_that_of_a_command_only_if_all_aids_were_at_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, aids: str, code: int
+) -> None:
+    numbers = {"insmod": "0", "exit": "3", "rmmod": "0", "taint": str(verdict.OUT_OF_TREE)}
+    facts = {"aids": aids, "kernel": "7.3.4", **numbers, "command": "", "end": ""}
+    prepare(monkeypatch, tmp_path, {"CONFIG_PROVE_LOCKING": "y"}, Outcome(tmp_path, facts=facts))
+    assert vm.main(["--", "true"]) == code
+
+
 @pytest.mark.parametrize(
     ("words", "at_terminal", "seconds"),
     [
@@ -64,21 +94,9 @@ def test_a_command_has_the_time_that_the_caller_gives(
     at_terminal: bool,
     seconds: float | None,
 ) -> None:
-    given: list[Limits] = []
-
-    def boot(_: Machine, __: Task, limits: Limits, *___: object) -> Outcome:
-        given.append(limits)
-        return Outcome(tmp_path, facts={"exit": "3"})
-
-    tools = Toolchain({"busybox": tmp_path, "qemu": tmp_path})
-    tree = Kernel("plain", tmp_path, tmp_path, "7.3.4", "key")
-    monkeypatch.setattr(lane, "prepare", lambda *_: Lane("plain", tools, tree, {}, "tcg"))
-    monkeypatch.setattr(Lane, "module", lambda *_, **__: tmp_path / "ringdev.ko")
+    given = prepare(monkeypatch, tmp_path, {}, Outcome(tmp_path, facts={"exit": "3"}))
     monkeypatch.setattr(terminal, "is_interactive", lambda: at_terminal)
     monkeypatch.setattr(terminal, "size", lambda: (24, 80))
-    monkeypatch.setattr(vm, "boot", boot)
     monkeypatch.setattr(verdict, "judge", lambda *_, **__: Verdict(Exit.PASSED))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    paths.cache()
     assert vm.main([*words, "--", "true"]) == 3
     assert [limits.command for limits in given] == [seconds]
