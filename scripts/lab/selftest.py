@@ -306,6 +306,22 @@ CASES = (
         append=(lane.NO_KFENCE,),
     ),
     Case(
+        # A ring's data are mapped where vmalloc's are.
+        "an access beyond vmalloc'ed memory",
+        Exit.SPLAT,
+        ("KASAN: vmalloc-out-of-bounds", "beyond_vmalloc (", "/red.c:"),
+        deed="beyond-vmalloc",
+        lane="debug",
+    ),
+    Case(
+        "a read of what RCU protects without its lock",
+        Exit.SPLAT,
+        ("suspicious RCU usage", "rcu (", "/red.c:"),
+        deed="rcu",
+        lane="debug",
+        in_make_test=False,
+    ),
+    Case(
         "aids of the kernel that are turned off",
         Exit.NO_VERDICT,
         ("no verdict:", "not at work at the end: kmemleak, lockdep"),

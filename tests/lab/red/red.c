@@ -10,10 +10,12 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/panic.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 
 static char *what = "nothing";
 module_param(what, charp, 0444);
@@ -21,6 +23,7 @@ MODULE_PARM_DESC(what, "what to do wrong");
 
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
+static int __rcu *protected;
 
 static noinline int warn(void)
 {
@@ -74,6 +77,25 @@ static noinline int use_after_free(void)
 	return byte == 1 ? -EIO : 0;
 }
 
+/* Beyond what was asked for, but in the same page: the processor has nothing against it. */
+static noinline int beyond_vmalloc(void)
+{
+	char *memory = vmalloc(100);
+	int byte;
+
+	if (!memory)
+		return -ENOMEM;
+	byte = READ_ONCE(memory[104]);
+	vfree(memory);
+	return byte == 1 ? -EIO : 0;
+}
+
+/* What RCU protects, read outside of a read-side critical section. */
+static noinline int rcu(void)
+{
+	return rcu_dereference(protected) ? -EIO : 0;
+}
+
 static noinline int leak(void)
 {
 	int i;
@@ -114,6 +136,8 @@ static const struct {
 	{ "lockdep", lockdep },
 	{ "sleep", sleep_in_atomic },
 	{ "use-after-free", use_after_free },
+	{ "beyond-vmalloc", beyond_vmalloc },
+	{ "rcu", rcu },
 	{ "leak", leak },
 	{ "stay", stay },
 	{ "hang", hang },
