@@ -16,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::unistd::{Whence, close, lseek64};
 
 use crate::abi::{Cursor, Header, stored};
-use crate::control::{Kind, RECORD, Ring, STREAM, control};
+use crate::control::{Kind, Kinds, RECORD, Ring, STREAM, control};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, test};
 use crate::memory::Pages;
@@ -62,7 +62,7 @@ const SMALL: usize = 4096;
 const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// The kinds whose readers each see everything.
-fn kinds() -> impl Iterator<Item = Kind> {
+fn kinds() -> Kinds {
     Kind::all().filter(|kind| kind.is_broadcast())
 }
 

@@ -5,6 +5,7 @@
 use std::fmt::{self, Display};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::vec;
 
 use nix::Result;
 use nix::errno::Errno;
@@ -62,13 +63,37 @@ pub const RECORD: Kind = Kind {
     ..STREAM
 };
 
+/// Kinds of rings that a test goes through, of which there is at least one.
+pub struct Kinds(vec::IntoIter<Kind>);
+
+impl Kinds {
+    /// Panics if there are none: a loop over them would check nothing, and the test would pass.
+    fn of(kinds: Vec<Kind>) -> Self {
+        assert!(!kinds.is_empty(), "no kind of ring is left to be tested");
+        Self(kinds.into_iter())
+    }
+
+    /// Returns those that meet a condition. Stands in for that of iterators, which may leave none.
+    pub fn filter(self, condition: impl FnMut(&Kind) -> bool) -> Self {
+        Self::of(self.0.filter(condition).collect())
+    }
+}
+
+impl Iterator for Kinds {
+    type Item = Kind;
+
+    fn next(&mut self) -> Option<Kind> {
+        self.0.next()
+    }
+}
+
 impl Kind {
-    /// All 24.
-    pub fn all() -> impl Iterator<Item = Self> {
+    /// Returns all 24.
+    pub fn all() -> Kinds {
         let framings = [Framing::Stream, Framing::Record];
         let fulls = [Full::Block, Full::Drop, Full::Overwrite];
         let deliveries = [Delivery::Shared, Delivery::Broadcast];
-        framings.into_iter().flat_map(move |framing| {
+        let all = framings.into_iter().flat_map(|framing| {
             fulls.into_iter().flat_map(move |full| {
                 deliveries.into_iter().flat_map(move |delivery| {
                     [false, true].map(|hangup| Self {
@@ -79,7 +104,8 @@ impl Kind {
                     })
                 })
             })
-        })
+        });
+        Kinds::of(all.collect())
     }
 
     /// What a ring says that it is like.
@@ -376,5 +402,42 @@ impl Ring {
                 Err(error) => panic!("list the cursors: {error}"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{Kind, STREAM};
+
+    #[test]
+    fn kinds_are_all_combinations_of_what_a_ring_may_be() {
+        // Two framings, three answers to a full ring, two deliveries, with HANGUP and without.
+        let names: HashSet<_> = Kind::all().map(|kind| kind.to_string()).collect();
+        assert_eq!(names.len(), 2 * 3 * 2 * 2);
+        assert_eq!(Kind::all().count(), names.len());
+        let numbers = |number: fn(Kind) -> u32| Kind::all().map(number).collect::<HashSet<_>>();
+        assert_eq!(numbers(|kind| kind.framing as u32), HashSet::from([0, 1]));
+        assert_eq!(numbers(|kind| kind.full as u32), HashSet::from([0, 1, 2]));
+        assert_eq!(numbers(|kind| kind.delivery as u32), HashSet::from([0, 1]));
+        assert_eq!(numbers(|kind| kind.hangup.into()), HashSet::from([0, 1]));
+    }
+
+    #[test]
+    fn a_condition_leaves_the_kinds_that_meet_it() {
+        assert_eq!(Kind::all().filter(|kind| kind.is_stream()).count(), 12);
+        let none_else = |kind: &Kind| kind.blocks() && !kind.is_broadcast() && !kind.hangup;
+        let left: Vec<_> = Kind::all()
+            .filter(|kind| kind.is_stream())
+            .filter(none_else)
+            .collect();
+        assert_eq!(left, [STREAM]);
+    }
+
+    #[test]
+    #[should_panic(expected = "no kind of ring is left")]
+    fn a_condition_that_no_kind_meets_fails_the_test() {
+        let _ = Kind::all().filter(|kind| kind.blocks() && kind.drops());
     }
 }

@@ -17,7 +17,7 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Whence, close, getpid, lseek64, mkfifo, pipe, write};
 
-use crate::control::{Kind, RECORD, Ring, STREAM};
+use crate::control::{Kind, Kinds, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, test};
 use crate::random::Random;
@@ -646,7 +646,7 @@ fn sessions_that_begin_and_end_all_the_time_keep_the_accounts() {
     }
 }
 
-fn kinds() -> impl Iterator<Item = Kind> {
+fn kinds() -> Kinds {
     Kind::all().filter(|kind| kind.hangup)
 }
 

@@ -13,7 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::unistd::{Whence, close, lseek64};
 
 use crate::abi::{Header, stored};
-use crate::control::{Kind, RECORD, Ring, STREAM};
+use crate::control::{Kind, Kinds, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note, test};
 use crate::memory::{PAGE, Pages, Span};
@@ -55,7 +55,7 @@ const SMALL: usize = 4096;
 const PRI: PollFlags = PollFlags::POLLPRI;
 
 /// The kinds that are overwritten.
-fn kinds() -> impl Iterator<Item = Kind> {
+fn kinds() -> Kinds {
     Kind::all().filter(|kind| kind.overwrites())
 }
 

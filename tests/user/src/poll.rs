@@ -10,7 +10,7 @@ use nix::sys::select::{FdSet, select};
 use nix::sys::signal::{SaFlags, Signal};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::control::{Kind, Ring};
+use crate::control::{Kind, Kinds, Ring};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, test};
 use crate::task::{Call, Process, Task, on_signal};
@@ -173,7 +173,7 @@ fn poll_sleeps_until_there_is_a_byte() {
 }
 
 /// The streams whose writers wait.
-fn blocking_streams() -> impl Iterator<Item = Kind> {
+fn blocking_streams() -> Kinds {
     Kind::all().filter(|kind| kind.is_stream() && kind.blocks())
 }
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::mman::ProtFlags;
 use nix::sys::uio::readv;
 
-use crate::control::{Kind, Ring};
+use crate::control::{Kind, Kinds, Ring};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, note, test};
 use crate::memory::{Pages, Span};
@@ -290,7 +290,7 @@ fn assert_seen_halfway(
     panic!("{kind}: others had to wait for all of it");
 }
 
-fn streams() -> impl Iterator<Item = Kind> {
+fn streams() -> Kinds {
     Kind::all().filter(|kind| kind.is_stream() && kind.blocks() && !kind.hangup)
 }
 

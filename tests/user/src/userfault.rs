@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, Signal};
 use nix::unistd::{Whence, close, lseek64, pause, pipe};
 
 use crate::abi::{self, Header};
-use crate::control::{Kind, RECORD, Ring, STREAM, control};
+use crate::control::{Kind, Kinds, RECORD, Ring, STREAM, control};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, note, test};
 use crate::memory::{PAGE, Pages, Span};
@@ -762,7 +762,7 @@ const READS: [Way; 7] = [
 /// What is written and read where somebody is stalled.
 const MESSAGE: usize = 100;
 
-fn kinds() -> impl Iterator<Item = Kind> {
+fn kinds() -> Kinds {
     // With hangup or without, an end is all that differs.
     Kind::all().filter(|kind| !kind.hangup)
 }
