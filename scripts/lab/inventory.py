@@ -32,9 +32,13 @@ _FENCE = re.compile(r"^\s*//[/!] ?```([\w,]*)\s*$", re.MULTILINE)
 _NO_EXAMPLE = re.compile(r"text|ignore|sh|console|c|python|json|toml")
 # The tests of tests/user: a function of its own, or a rule for several kinds of rings.
 _USER_TEST = re.compile(r"\btest!\((\w+)\)")
-_USER_RULE = re.compile(r"^    (\w+): (?:every|Kind::\w+),$", re.MULTILINE)
+_USER_RULES = re.compile(r"= rules! \{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
+_USER_RULE = re.compile(r"^    (\w+): ([\w:]+),$", re.MULTILINE)
 _KIND = re.compile(r"_(?:stream|record)_(?:block|drop|overwrite)_(?:shared|broadcast)(?:_hangup)?$")
 _PYTHON_TEST = re.compile(r"^ *(?:async )?def (test_\w+)\(", re.MULTILINE)
+
+# For how many kinds of rings a rule holds, by its condition: each of them is a test.
+KINDS_OF = {"every": 24, "Kind::blocks": 8, "never_overwritten": 16}
 
 # Crates that are tested by more than one suite, or by another one than the other crates.
 CORE = Path("tests/core")
@@ -130,7 +134,11 @@ def _examples(file: Path, text: str) -> list[str]:
 
 
 def _user_tests(_: Path, text: str) -> list[str]:
-    return [*_USER_TEST.findall(text), *_USER_RULE.findall(text)]
+    found = _USER_TEST.findall(text)
+    for rules in _USER_RULES.findall(text):
+        for name, condition in _USER_RULE.findall(rules):
+            found += [name] * KINDS_OF[condition]
+    return found
 
 
 def _of_user(root: Path) -> list[Path]:
@@ -197,7 +205,9 @@ SUITES = (
     Suite(
         "samples",
         lambda root: [
-            file for file in _glob("tests/samples/*")(root) if file.name not in ("run", "lib.sh")
+            file
+            for file in _glob("tests/samples/*", "tests/tools/*")(root)
+            if file.name not in ("run", "lib.sh")
         ],
         _its_name,
         _same,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Each test of the sources must show a result, and each suite that is due must run."""
 
+import math
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -79,6 +81,7 @@ def test_each_suite_has_tests() -> None:
         ("user, 32-bit", "destroy_wakes_pollers"),
         ("guide", "poll"),
         ("samples", "shell_together_keeps_lines_whole"),
+        ("samples", "ringctl_cat_follows_a_ring"),
         ("compile_fail", "published_twice"),
         ("new", "limits_are_what_can_be"),
     ],
@@ -91,6 +94,25 @@ def test_a_suite_has_no_tests_of_the_other_sanitizer() -> None:
     assert "head_release_is_needed" not in SUITES["core, AddressSanitizer"].expected()
     assert "a_byte_beyond_the_data_is_found" not in SUITES["core, ThreadSanitizer"].expected()
     assert "a_run_without_fault_is_clean" in SUITES["core, ThreadSanitizer"].expected()
+
+
+def test_a_rule_for_all_kinds_of_rings_is_a_test_for_each() -> None:
+    text = (paths.ROOT / "include/uapi/linux/ringdev.h").read_text()
+    create = text.partition("* struct ringdev_create")[2].partition("*/")[0]
+    lines = re.findall(r"@(?:flags|framing|full|delivery): (.*)", create)
+    choices = [len(re.findall(r"RINGDEV_\w+|\b0\b", line)) for line in lines]
+    assert math.prod(choices) == inventory.KINDS_OF["every"]
+    expected = SUITES["user"].expected()
+    assert expected["destroy_wakes_pollers"] == inventory.KINDS_OF["every"]
+    # Of three ways to meet a full ring, one blocks, and two never overwrite.
+    assert expected["destroy_ends_a_blocked_write"] * 3 == inventory.KINDS_OF["every"]
+    assert expected["what_fits_exactly_goes_in"] * 3 == inventory.KINDS_OF["every"] * 2
+
+
+def test_a_kind_of_ring_that_a_rule_was_not_tried_with_is_missed() -> None:
+    shown = [result for result in results("user") if result.name != "destroy_wakes_pollers"]
+    shown += [Result("destroy_wakes_pollers_stream_block_shared", Status.PASSED)] * 12
+    assert missing("user", shown, "plain") == "destroy_wakes_pollers has no result"
 
 
 def test_tests_of_the_harness_are_not_among_the_user_tests() -> None:
@@ -205,7 +227,7 @@ def test_what_is_due_depends_on_the_run() -> None:
 # `make test`.
 
 CASES = [f"s.{case}" for case in SUITES["kunit"].expected().elements()]
-USER = list(SUITES["user"].expected())
+USER = list(SUITES["user"].expected().elements())
 
 
 def prepared(name: str, _: object) -> Lane:
