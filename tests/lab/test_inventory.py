@@ -16,6 +16,7 @@ from lab import (
     compile_fail,
     compiled,
     errnos,
+    fuzz,
     guide,
     inventory,
     kunit,
@@ -61,8 +62,9 @@ def test_each_file_with_tests_has_a_suite() -> None:
 
 def test_each_suite_has_tests() -> None:
     for name, each in SUITES.items():
-        assert each.files(paths.ROOT), name
-        assert each.expected() or name in OF_CODE, name
+        files = each.files(paths.ROOT)
+        assert files or each.may_have_no_files, name
+        assert each.expected() or name in OF_CODE or not files, name
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_a_suite_that_did_not_run_is_missing(name: str) -> None:
     assert missing(name, []) == "it did not run"
 
 
-@pytest.mark.parametrize("name", [name for name in SUITES if name not in OF_CODE])
+@pytest.mark.parametrize("name", [name for name in SUITES if SUITES[name].expected()])
 def test_each_test_has_to_have_a_result(name: str) -> None:
     shown = results(name)
     assert f"{SUITES[name].source(shown[-1].name)} has no result" in missing(name, shown[:-1])
@@ -279,6 +281,7 @@ def _all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(suite, "run", boot)
     monkeypatch.setattr(compile_fail, "tests", lambda *_: results("compile_fail"))
     monkeypatch.setattr(compiled, "tests", lambda *_: results("compiled"))
+    monkeypatch.setattr(fuzz, "tests", lambda *_: ("fuzz (debug)", results("fuzz")))
     monkeypatch.setattr(guide, "run", lambda *_: good(results("guide")))
     monkeypatch.setattr(samples, "run", lambda *_: good(results("samples")))
     monkeypatch.setattr(new, "tests", lambda *_: results("new"))
@@ -327,6 +330,20 @@ def test_a_run_without_a_flavour_of_the_host_tests_fails(
     others = [(other, results(other)) for other in HOST if other != name]
     monkeypatch.setattr(cargo, "host_tests", lambda *_: iter(others))
     assert f"FAILED {name}\n    it did not run" in said(capsys, Exit.TESTS_FAILED)
+
+
+@pytest.mark.parametrize("replayed", [True, False])
+def test_a_corpus_has_to_be_replayed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, replayed: bool
+) -> None:
+    # Any file will do for a program.
+    corpus = replace(SUITES["fuzz"], files=lambda _: [Path("README.md")])
+    found = ("fuzz (debug)", [Result("fuzz_README", Status.PASSED)]) if replayed else None
+    suites = [corpus if each.name == "fuzz" else each for each in inventory.SUITES]
+    monkeypatch.setattr(inventory, "SUITES", suites)
+    monkeypatch.setattr(fuzz, "tests", lambda *_: found)
+    missed = said(capsys, Exit.PASSED if replayed else Exit.TESTS_FAILED)
+    assert ("FAILED fuzz (debug)\n    it did not run" in missed) is not replayed
 
 
 def test_a_run_without_a_test_fails(
