@@ -28,7 +28,7 @@ pub struct Search {
 }
 
 /// The parts of a program that is kept: it is run again without each, to see whether it needs that.
-const PARTS: usize = 4;
+const PARTS: usize = 2;
 
 /// Where the encoding of a step has what.
 const ACTOR: usize = 0;
@@ -39,6 +39,9 @@ const CLASS: usize = 3;
 const HOW: usize = 5;
 const BUFFER: usize = 6;
 const TIMES: usize = 7;
+
+/// No operation is encoded in more bytes of a step.
+const ENCODED: usize = TIMES + 1;
 
 /// Operations by the numbers that `Op` decodes.
 const OPEN: u8 = 0;
@@ -335,7 +338,7 @@ impl Search {
                 }
             }
             2 | 3 if steps > 0 => {
-                let at = step + random.below(CHUNK);
+                let at = step + random.below(ENCODED);
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte = random.next() as u8;
                 }
@@ -435,6 +438,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_bytes_of_a_step_mean_nothing() {
+        let mut random = Random::new(7);
+        for _ in 0..2_000 {
+            let mut bytes = [0; CHUNK * 2];
+            random.fill(&mut bytes);
+            let step = format!("{:?}", Program::decode(&bytes).steps);
+            random.fill(&mut bytes[CHUNK + ENCODED..]);
+            assert_eq!(format!("{:?}", Program::decode(&bytes).steps), step);
+        }
+    }
+
+    #[test]
     fn operations_have_the_numbers_that_are_used_here() {
         let name = |op: Op| {
             let text = format!("{op:?}");
@@ -486,7 +501,7 @@ mod tests {
             .chunks(CHUNK)
             .map(|step| step[0] / CHUNK as u8)
             .collect();
-        assert_eq!(steps, [0, 3, 4]);
+        assert_eq!(steps, [0, 1, 2, 3, 4]);
         assert_eq!(runs, PARTS);
     }
 
