@@ -456,8 +456,14 @@ impl<'a> Actor<'a> {
         };
         let late = buffer == Buffer::Late && !self.stage.setup.is_process(self.who);
         let region = &machine.regions[self.who][usize::from(late)];
-        // Every value of the cut but one is in the middle of the buffer.
-        let cut = usize::from(cut) * 97 + bytes / 2;
+        // At first in the middle of what there is to move, then elsewhere.
+        let there = match buffer {
+            Buffer::Cut if !writing => machine.control.ring().map_or(0, |ring| ring.unread),
+            _ => 0,
+        };
+        let moved = usize::try_from(there).unwrap_or(bytes).min(bytes);
+        let middle = if moved > 0 { moved / 2 } else { bytes / 2 };
+        let cut = usize::from(cut) * 97 + middle;
         let place = region.place(buffer, bytes, cut, writing);
         let disturbed = self.stage.disturbed && !late;
         let mut flags = self.common_flags();
