@@ -175,12 +175,14 @@ impl Search {
                 .map(|_| CHURN[self.random.below(CHURN.len())])
                 .collect()
         } else {
-            let kinds = 1 + self.random.below(3);
+            let kinds = self.random.below(3);
             let kinds = (0..kinds).map(|_| KINDS[self.random.below(KINDS.len())]);
             kinds.collect()
         };
+        // Sometimes these alone: most others leave less to read.
+        let alone = opcodes.is_empty();
         for transfer in [READ, WRITE] {
-            if !self.random.one_in(4) {
+            if alone || !self.random.one_in(4) {
                 opcodes.push(transfer);
             }
         }
