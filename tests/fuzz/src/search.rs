@@ -181,7 +181,8 @@ impl Search {
         };
         // Sometimes these alone: most others leave less to read.
         let alone = opcodes.is_empty();
-        for transfer in [READ, WRITE] {
+        // More writes than reads, as a read may take what many have written.
+        for transfer in [READ, WRITE, WRITE] {
             if alone || !self.random.one_in(4) {
                 opcodes.push(transfer);
             }
