@@ -264,7 +264,7 @@ def _boot(
     judged = verdict.judge(where, task, outcome)
     splats = decode.reports(judged, where.kernel, where.tools, task, outcome.facts)
     run = Run(read_report(outcome.outputs[Port.STDOUT]), judged, log, [], splats)
-    if judged.code not in (Exit.PASSED, Exit.LEAK):
+    if judged.code not in (Exit.PASSED, Exit.LEAK) and not judged.idle:
         run.suspects = suspects(outcome.console, judged, run.report)
     run.problems = problems(outcome, run.report)
     return run

@@ -63,8 +63,6 @@ class Suite:
     # The reason why it may be skipped as a whole in every lane. In the lanes that one has to ask
     # for, whose kernels others have configured, each suite may be.
     may_be_skipped: str = ""
-    # Whether there may be no files, and then no results: a corpus is what a search has left.
-    may_have_no_files: bool = False
 
     def expected(self, root: Path = paths.ROOT) -> Counter[str]:
         """Returns the tests that the sources have."""
@@ -230,7 +228,6 @@ SUITES = (
         _its_name,
         lambda name: name.removeprefix("fuzz_"),
         lanes=("debug",),
-        may_have_no_files=True,
     ),
     # What is looked for in the module depends on the lane.
     Suite("compiled", _glob("src/ring/ordering.rs"), _nothing, _same, lanes=lane.NAMES),
@@ -254,8 +251,6 @@ def due(
             if name not in suite.lanes or (twin and suite.name not in OF_TWIN):
                 continue
             if suite.name == "selftest" and not reds:
-                continue
-            if suite.may_have_no_files and not suite.files(paths.ROOT):
                 continue
             found[full_name(suite.name, name, twin=twin)] = (suite, name)
     return found
