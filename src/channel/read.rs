@@ -141,6 +141,8 @@ impl Channel {
         let view = self.view(reader);
         let mut piece = COPY_MAX;
         let mut faults = 0;
+        // Where what was read ends.
+        let mut next = None;
 
         loop {
             let most = to.remaining().min(piece);
@@ -159,6 +161,11 @@ impl Channel {
                 continue;
             };
             let span = unread.span();
+            if next.is_some_and(|next| next != span.position) {
+                // Between two pieces, another reader has taken what would have followed.
+                self.unlock(reader, cursor, before);
+                return Ok(());
+            }
             let copied = to.copy_from(data.area(span.position, span.len));
             if copied < span.len {
                 self.unlock(reader, cursor, before);
@@ -185,6 +192,7 @@ impl Channel {
             self.released(released);
             self.note_end(reader, ending);
             *read += copied;
+            next = Some(span.position.wrapping_add(copied as u64));
             piece = COPY_MAX;
             faults = 0;
             // Something may be missing before what comes next; or there was no more.

@@ -125,6 +125,7 @@ static int read_stream(struct ring *ring, const struct read_end *end, struct iov
 	struct cursor *cursor = end->cursor;
 	size_t piece = COPY_MAX;
 	unsigned int faults = 0;
+	u64 next = 0; /* Where what was read ends. */
 	bool ending;
 	int err;
 
@@ -155,6 +156,11 @@ static int read_stream(struct ring *ring, const struct read_end *end, struct iov
 			if (err)
 				return min(err, 0);
 			continue;
+		}
+		/* Between two pieces, another reader may have taken what would have followed. */
+		if (*read && position != next) {
+			mutex_unlock(&cursor->lock);
+			return 0;
 		}
 		/* Where data are overwritten there may seem to be more than the capacity. */
 		len = min3(len, most, (size_t)cursor->mask + 1);
@@ -195,6 +201,7 @@ static int read_stream(struct ring *ring, const struct read_end *end, struct iov
 		ring_released(ring, position);
 		note_end(ring, cursor, ending);
 		*read += copied;
+		next = position + copied;
 		piece = COPY_MAX;
 		faults = 0;
 		/* Something may be missing before what comes next; or there was no more. */

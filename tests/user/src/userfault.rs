@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     test!(stalled_reader_stalls_nobody_else),
     test!(stalled_reader_finds_the_ring_emptied_by_others),
     test!(stalled_reader_is_not_outrun_by_writers),
+    test!(stalled_reader_returns_bytes_that_follow_each_other),
     test!(stalled_reader_leaves_alone_what_it_does_not_fill).seconds(40),
     test!(stalled_atomic_write_stays_in_one_piece),
     test!(stalled_atomic_write_stays_in_one_piece_of_whatever_kind),
@@ -331,6 +332,32 @@ fn stalled_reader_is_not_outrun_by_writers() {
         assert_pattern(&bytes.concat(), 0);
         assert_eq!(bytes.concat().len() as u64, written, "{kind}");
     }
+}
+
+/// A read ends where another reader has taken what comes next, while it waited for a page.
+fn stalled_reader_returns_bytes_that_follow_each_other() {
+    const FIRST: usize = 100;
+    let ring = Ring::new(STREAM, 8 * PAGE as u64);
+    let (reader, other, writer) = (ring.reader(), ring.reader(), ring.writer());
+    let mut written = 0;
+    let mut write = |length| {
+        writer.put(&pattern(written, length));
+        written += length as u64;
+    };
+    write(FIRST);
+    let slow = SlowPages::map(3);
+    let span = slow.pages.span(0, 3 * PAGE);
+    let task = Task::spawn(move || reader.read_to(span));
+    assert_eq!(slow.await_fault_of(&task), Some(0));
+    write(PAGE);
+    slow.provide(0, &[0; PAGE]);
+    // It has what was there at first, and goes on with what has come since.
+    assert_eq!(slow.await_fault_of(&task), Some(1));
+    assert_pattern(&other.take_exactly(10), FIRST as u64);
+    slow.provide(1, &[0; PAGE]);
+    assert_eq!(task.finish(), Ok(FIRST));
+    assert_pattern(&slow.pages.get(0, FIRST), 0);
+    assert_eq!(other.available(), PAGE - 10);
 }
 
 /// What becomes of the data while a reader waits for its memory, and what its read returns then.

@@ -10,9 +10,6 @@ use crate::history::{
     Call, EndpointId, Event, Flags, History, MODULUS, Run, origin, payload, runs,
 };
 
-/// The most that a read of a stream takes in one piece.
-const PIECE: u64 = 128 << 10;
-
 const CORRUPT: &str = "what is received was sent";
 const ORDER: &str = "data arrive once and in order";
 const LOST: &str = "what is missing was counted as lost";
@@ -167,9 +164,7 @@ fn alone(history: &History, event: &Event, complaints: &mut Complaints) {
             return;
         };
         let follows = next[run.actor].is_none_or(|next| next == run.place);
-        // Between the pieces of a longer one, another reader may take what comes next.
-        let in_one_piece = event.bytes() <= PIECE && !event.flags.has(Flags::JOINED);
-        if !follows && in_one_piece {
+        if !follows && !event.flags.has(Flags::JOINED) {
             complaints.demand(false, "a read returns bytes that follow each other", || {
                 about("a gap or a repetition")
             });
