@@ -101,7 +101,7 @@ pub struct Actor<'a> {
     pub observations: Vec<Observation>,
 }
 
-/// A call whose buffer is ready.
+/// A call whose buffer is ready. Whether the call is made or not, the next one can have any buffer.
 struct Prepared<'a> {
     region: &'a Region,
     place: Place,
@@ -109,6 +109,12 @@ struct Prepared<'a> {
     buffer: Buffer,
     flags: Flags,
     mapped: usize,
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        self.region.release(self.buffer);
+    }
 }
 
 impl<'a> Actor<'a> {
@@ -573,7 +579,6 @@ impl<'a> Actor<'a> {
             let more = if record { 1 } else { result as u64 };
             self.mine.sent.fetch_add(more, Relaxed);
         }
-        call.region.release(call.buffer);
         self.empty_pipe();
         self.observe();
         result
@@ -666,7 +671,6 @@ impl<'a> Actor<'a> {
             );
         }
         self.kicks_before = self.mine.kicks.load(SeqCst);
-        call.region.release(call.buffer);
         self.observe();
         result
     }
@@ -1063,5 +1067,28 @@ fn valid(command: u32, setup: Setup, page: usize, bytes: &mut [u8; 512]) -> usiz
         abi::CURSOR => put(&abi::Cursor::default(), bytes),
         abi::WATERMARK => put(&abi::Watermark::default(), bytes),
         _ => put(&abi::ReadMode::default(), bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_not_made_leaves_its_buffer_to_the_next_one() {
+        let page = sys::page_size();
+        let region = Region::new(page).expect("memory");
+        let place = region.place(Buffer::ReadOnly, page, 0, false);
+        drop(Prepared {
+            region: &region,
+            place,
+            len: page,
+            buffer: Buffer::ReadOnly,
+            flags: Flags::default(),
+            mapped: 0,
+        });
+        let zeros = sys::open("/dev/zero", libc::O_RDONLY) as Fd;
+        assert_eq!(sys::read(zeros, place.address, page), page as i64);
+        sys::close(zeros);
     }
 }
