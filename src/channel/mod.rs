@@ -432,21 +432,23 @@ impl Channel {
     ///
     /// `ENODEV` if the ring was destroyed, `ENOMEM`. Takes locks that are held for short.
     pub(crate) fn open(&self, access: Access) -> Result<Option<ReadEnd>> {
-        let writers_before = self.enter(access)?;
+        // Before the endpoint counts: this may fail, and a writer that was counted and then taken
+        // out again would have been the last of a session.
         let reader = match (access.read, &self.shared) {
-            (false, _) => return Ok(None),
-            (true, Some(shared)) => Ok(shared.clone()),
-            (true, None) => self.join(),
+            (false, _) => None,
+            (true, Some(shared)) => Some(shared.clone()),
+            (true, None) => Some(self.join()?),
         };
-        match reader {
-            Ok(reader) => Ok(Some(ReadEnd {
+        match (self.enter(access), reader) {
+            (Ok(writers_before), reader) => Ok(reader.map(|reader| ReadEnd {
                 reader,
                 writers_before,
             })),
-            Err(error) => {
-                self.leave(access);
+            (Err(error), Some(reader)) if self.is_broadcast() => {
+                self.part(&reader);
                 Err(error)
             }
+            (Err(error), _) => Err(error),
         }
     }
 

@@ -341,21 +341,36 @@ static void leave(struct ring *ring, bool reads, bool writes)
 		side_announce(&ring->readers);
 }
 
-/* An endpoint is being opened. */
+/* Somebody reads no longer at a cursor of its own. */
+static void leave_cursor(struct ring *ring, struct cursor *cursor)
+{
+	part(ring, cursor);
+	cursor_leave_pollers(cursor);
+	if (mistake(cursor_after_its_endpoint))
+		kfree(cursor);
+	hrtimer_cancel(&cursor->alarm);
+	if (!mistake(cursor_after_its_endpoint))
+		cursor_put(cursor);
+}
+
+/*
+ * An endpoint is being opened. It counts last, as the rest may fail: a writer that was counted and
+ * then taken out again would have been the last of a session.
+ */
 int ring_join(struct ring *ring, bool reads, bool writes, struct read_end *end)
 {
-	int err = enter(ring, reads, writes, end);
+	int err;
 
-	if (err)
-		return err;
 	end->cursor = NULL;
-	if (!reads)
-		return 0;
-	end->cursor = ring->is_broadcast ? add_cursor(ring) : &ring->shared;
-	if (end->cursor)
-		return 0;
-	leave(ring, reads, writes);
-	return -ENOMEM;
+	if (reads) {
+		end->cursor = ring->is_broadcast ? add_cursor(ring) : &ring->shared;
+		if (!end->cursor)
+			return -ENOMEM;
+	}
+	err = enter(ring, reads, writes, end);
+	if (err && reads && ring->is_broadcast)
+		leave_cursor(ring, end->cursor);
+	return err;
 }
 
 /*
@@ -364,15 +379,8 @@ int ring_join(struct ring *ring, bool reads, bool writes, struct read_end *end)
  */
 void ring_leave(struct ring *ring, bool reads, bool writes, struct cursor *cursor)
 {
-	if (cursor && ring->is_broadcast) {
-		part(ring, cursor);
-		cursor_leave_pollers(cursor);
-		if (mistake(cursor_after_its_endpoint))
-			kfree(cursor);
-		hrtimer_cancel(&cursor->alarm);
-		if (!mistake(cursor_after_its_endpoint))
-			cursor_put(cursor);
-	}
+	if (cursor && ring->is_broadcast)
+		leave_cursor(ring, cursor);
 	leave(ring, reads, writes);
 }
 

@@ -59,6 +59,10 @@ pub const TESTS: &[Test] = &[
         .needs(can_inject)
         .injects()
         .seconds(60),
+    test!(inject_each_failure_of_a_writer_that_ends_no_session)
+        .needs(can_inject)
+        .injects()
+        .seconds(60),
     test!(inject_no_memory_for_an_endpoint_is_enomem)
         .needs(can_inject)
         .injects(),
@@ -353,6 +357,33 @@ fn inject_each_failure_of_an_open_of_every_kind() {
         }
         assert_eq!(module::references(), 0);
         ring.destroy();
+    }
+}
+
+/// Readers see no end because of a writer that could not be opened.
+fn inject_each_failure_of_a_writer_that_ends_no_session() {
+    for kind in Kind::all().filter(|kind| kind.hangup) {
+        let ring = Ring::small(kind);
+        let nonblocking = || {
+            let reader = ring.reader();
+            reader.set_nonblocking(true);
+            reader
+        };
+        let mut reader = nonblocking();
+        each_failure(
+            || ring.try_open(OFlag::O_RDWR),
+            |answer| match answer {
+                Ok(writer) => {
+                    drop(writer);
+                    assert_eq!(reader.take(1), Ok(Vec::new()), "{kind}");
+                    reader = nonblocking();
+                }
+                Err(error) => {
+                    assert_injected(error);
+                    assert_eq!(reader.take(1), Err(Errno::EAGAIN), "{kind}");
+                }
+            },
+        );
     }
 }
 
