@@ -325,7 +325,13 @@ impl<T: FileOperations> Vtable<T> {
         file: *mut bindings::file,
     ) -> c_int {
         // SAFETY: The file is being opened.
-        let access = Access::of(unsafe { File::from_raw_file(file) });
+        let opened = unsafe { File::from_raw_file(file) };
+        if opened.flags() & flags::O_DIRECT != 0 {
+            // The VFS refuses it as well, but only once the device has opened it: then what other
+            // files see of that would have happened.
+            return EINVAL.to_errno();
+        }
+        let access = Access::of(opened);
         match Private::new(|| T::open(device, access)) {
             Ok(private) => {
                 // SAFETY: The file is being opened, and nobody else sees it yet; its private data

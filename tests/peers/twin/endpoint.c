@@ -404,6 +404,9 @@ static int endpoint_open(struct inode *inode, struct file *file)
 	struct endpoint *endpoint;
 	int err;
 
+	/* The VFS refuses it as well, but only after this. */
+	if (file->f_flags & O_DIRECT)
+		return -EINVAL;
 	endpoint = kzalloc_obj(*endpoint, GFP_KERNEL_ACCOUNT);
 	if (!endpoint)
 		return -ENOMEM;

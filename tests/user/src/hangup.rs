@@ -41,6 +41,7 @@ pub const TESTS: &[Test] = &[
     test!(end_and_hang_up_are_one_predicate),
     test!(end_comes_for_each_reader_after_what_it_has_to_read),
     test!(end_needs_a_writer_since_the_reader_opened),
+    test!(end_does_not_come_of_an_open_that_is_refused),
     test!(end_comes_to_a_reader_that_polls_before_the_first_writer),
     test!(end_comes_not_to_a_late_reader_of_what_is_left),
     test!(end_comes_to_all_who_read_at_one_cursor).seconds(60),
@@ -380,6 +381,20 @@ fn end_needs_a_writer_since_the_reader_opened() {
             assert_eq!(State::of(reader), State::End, "{kind}");
         }
         assert_eq!(State::of(ring.reader()), State::Nothing, "{kind}");
+    }
+}
+
+// errno: open EINVAL
+fn end_does_not_come_of_an_open_that_is_refused() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let reader = ring.reader();
+        for access in [OFlag::O_WRONLY, OFlag::O_RDWR] {
+            // The VFS refuses it if nobody else does, but only once the driver has opened it.
+            let refused = ring.try_open(access | OFlag::O_DIRECT);
+            assert_eq!(refused.map(drop), Err(Errno::EINVAL), "{kind}");
+            assert_eq!(State::of(reader), State::Nothing, "{kind}");
+        }
     }
 }
 
