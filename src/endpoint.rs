@@ -113,9 +113,13 @@ impl Endpoint {
         if asked.id != 0 || asked.name.iter().any(|byte| *byte != 0) {
             return Err(EINVAL);
         }
-        let cursor = self.channel().tell(self.reader()?);
-        let cursor = abi::cursor(asked.size, &self.ring.identity.name, &cursor);
-        uapi::give(&cursor, argument)
+        let reader = self.reader()?;
+        let statistics = self.channel().cursor_statistics(reader);
+        let cursor = abi::cursor(asked.size, &self.ring.identity.name, &statistics);
+        uapi::give(&cursor, argument)?;
+        // Not before they have it: what could not be copied is news as before.
+        self.channel().told(reader, &statistics);
+        Ok(())
     }
 
     fn set_watermark(&self, argument: UserPtr) -> Result {

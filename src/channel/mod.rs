@@ -861,36 +861,39 @@ impl Channel {
 
     /// What a cursor tells of itself.
     pub(crate) fn cursor_statistics(&self, reader: &Reader) -> CursorStatistics {
-        self.with_cursor(reader, |cursor, oldest| cursor.received(oldest))
+        self.describe(&self.producer.lock(), reader)
     }
 
-    /// The same for those who read there: what is lost from now on is news for them again.
-    pub(crate) fn tell(&self, reader: &Reader) -> CursorStatistics {
-        self.with_cursor(reader, |cursor, oldest| {
-            cursor.tell(self.view(reader), oldest)
-        })
-    }
-
-    /// What a cursor tells of itself. `received` answers what it has received; it gets the cursor,
-    /// and where the oldest data are, which does not change meanwhile.
-    fn with_cursor(
-        &self,
-        reader: &Reader,
-        received: impl FnOnce(&mut Cursor, Place) -> Received,
-    ) -> CursorStatistics {
+    /// Those who read at a cursor know what it has `told`: what is lost from now on is news for
+    /// them again. If more has been lost meanwhile, that is.
+    pub(crate) fn told(&self, reader: &Reader, told: &CursorStatistics) {
         let producer = self.producer.lock();
-        let mut cursor = reader.cursor.lock();
+        let Ok(mut cursor) = reader.lock() else {
+            return;
+        };
         let before = cursor.core.noticed();
+        let oldest = self.oldest(&producer);
+        let now = cursor.core.received(oldest);
+        let known = &told.received;
+        if (now.records_lost, now.bytes_lost) == (known.records_lost, known.bytes_lost) {
+            let _ = cursor.core.tell(self.view(reader), oldest);
+        }
+        self.unlock(reader, cursor, before);
+    }
+
+    /// What a cursor tells of itself. With the writers' lock held, so that where the oldest data
+    /// are does not change meanwhile.
+    fn describe(&self, producer: &Writing, reader: &Reader) -> CursorStatistics {
+        let cursor = reader.cursor.lock();
         let (unread, received) = if cursor.data.is_none() {
             // It was evicted: what happens in the ring does not concern it any more.
-            (0, before)
+            (0, cursor.core.noticed())
         } else {
             let head = producer.core.newest().position;
-            let oldest = self.oldest(&producer);
+            let oldest = self.oldest(producer);
             let unread = head.wrapping_sub(cursor.core.position_from(oldest));
-            (unread, received(&mut cursor.core, oldest))
+            (unread, cursor.core.received(oldest))
         };
-        self.unlock(reader, cursor, before);
         CursorStatistics {
             id: reader.id,
             unread,
@@ -902,14 +905,14 @@ impl Channel {
     /// What the first cursor tells of itself that has the number `id` or a larger one. `ENODATA` if
     /// there is none.
     pub(crate) fn next_cursor(&self, id: u64) -> Result<CursorStatistics> {
+        let producer = self.producer.lock();
+        // Held all the time, so that no cursor is described that is not there any more.
         let cursors = self.cursors.lock();
         let next = self
             .all(&cursors)
             .filter(|reader| reader.id >= id)
-            .min_by_key(|reader| reader.id)
-            .cloned();
-        drop(cursors);
-        Ok(self.cursor_statistics(&*next.ok_or(ENODATA)?))
+            .min_by_key(|reader| reader.id);
+        Ok(self.describe(&producer, next.ok_or(ENODATA)?))
     }
 
     /// Calls `tell` with what each cursor tells of itself, of those that there are by now, in the

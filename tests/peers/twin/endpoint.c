@@ -299,8 +299,11 @@ static int give_cursor(struct endpoint *endpoint, void __user *argument)
 		return -EINVAL;
 	if (!endpoint->end.cursor)
 		return -EBADF;
-	ring_cursor_info(endpoint->ring, endpoint->end.cursor, true, &cursor);
-	return give(&cursor, sizeof(cursor), argument);
+	ring_cursor_info(endpoint->ring, endpoint->end.cursor, &cursor);
+	err = give(&cursor, sizeof(cursor), argument);
+	if (!err)
+		ring_cursor_told(endpoint->ring, endpoint->end.cursor, &cursor);
+	return err;
 }
 
 static int set_watermark(struct endpoint *endpoint, void __user *argument)
@@ -387,7 +390,7 @@ static void endpoint_show_fdinfo(struct seq_file *to, struct file *file)
 	seq_printf(to, "ring-reader-wakes:\t%llu\n", info.reader_wakes);
 	if (!endpoint->end.cursor)
 		return;
-	ring_cursor_info(endpoint->ring, endpoint->end.cursor, false, &cursor);
+	ring_cursor_info(endpoint->ring, endpoint->end.cursor, &cursor);
 	seq_printf(to, "cursor-id:\t%llu\n", cursor.id);
 	seq_printf(to, "cursor-unread:\t%llu\n", cursor.unread);
 	seq_printf(to, "cursor-records-out:\t%llu\n", cursor.records_out);

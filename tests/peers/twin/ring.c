@@ -687,8 +687,7 @@ void ring_info(struct ring *ring, struct ringdev_info *info)
 }
 
 /* With producer.lock held. */
-static void cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
-			struct ringdev_cursor *info)
+static void cursor_info(struct ring *ring, struct cursor *cursor, struct ringdev_cursor *info)
 {
 	struct received received;
 
@@ -702,13 +701,10 @@ static void cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
 		struct place oldest = producer_oldest(ring);
 
 		info->unread = ring->head - cursor_position_from(cursor, oldest);
-		if (tell) {
-			cursor_lose_up_to(ring, cursor, oldest.position);
-			cursor->untold = false;
-			WRITE_ONCE(cursor->missed, false);
-		}
 		received = cursor_received(ring, cursor, oldest);
 	}
+	info->watermark = READ_ONCE(cursor->watermark.bytes);
+	info->delay_ns = READ_ONCE(cursor->watermark.delay_ns);
 	mutex_unlock(&cursor->lock);
 	info->flags = 0;
 	info->id = cursor->id;
@@ -716,17 +712,36 @@ static void cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
 	info->bytes_out = received.bytes;
 	info->records_lost = received.records_lost;
 	info->bytes_lost = received.bytes_lost;
-	info->watermark = READ_ONCE(cursor->watermark.bytes);
-	info->delay_ns = READ_ONCE(cursor->watermark.delay_ns);
 	memcpy(info->name, ring->name, sizeof(info->name));
 }
 
-/* What has happened at a cursor. If those are told who read there, it is no news any more. */
-void ring_cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
-		      struct ringdev_cursor *info)
+/* What has happened at a cursor. */
+void ring_cursor_info(struct ring *ring, struct cursor *cursor, struct ringdev_cursor *info)
 {
 	mutex_lock(&ring->producer.lock);
-	cursor_info(ring, cursor, tell, info);
+	cursor_info(ring, cursor, info);
+	mutex_unlock(&ring->producer.lock);
+}
+
+/*
+ * Those who read there have been told this of the cursor: it is no news any more, unless more has
+ * been lost meanwhile.
+ */
+void ring_cursor_told(struct ring *ring, struct cursor *cursor, const struct ringdev_cursor *told)
+{
+	mutex_lock(&ring->producer.lock);
+	mutex_lock(&cursor->lock);
+	if (cursor->data) {
+		struct place oldest = producer_oldest(ring);
+		struct received now = cursor_received(ring, cursor, oldest);
+
+		if (now.records_lost == told->records_lost && now.bytes_lost == told->bytes_lost) {
+			cursor_lose_up_to(ring, cursor, oldest.position);
+			cursor->untold = false;
+			WRITE_ONCE(cursor->missed, false);
+		}
+	}
+	mutex_unlock(&cursor->lock);
 	mutex_unlock(&ring->producer.lock);
 }
 
@@ -739,7 +754,7 @@ int ring_next_cursor(struct ring *ring, u64 id, struct ringdev_cursor *info)
 	mutex_lock(&ring->list_lock);
 	cursor = find_cursor(ring, id);
 	if (cursor)
-		cursor_info(ring, cursor, false, info);
+		cursor_info(ring, cursor, info);
 	mutex_unlock(&ring->list_lock);
 	mutex_unlock(&ring->producer.lock);
 	return cursor ? 0 : -ENODATA;

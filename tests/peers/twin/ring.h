@@ -564,8 +564,8 @@ bool ring_is_abandoned(const struct ring *ring, const struct read_end *end);
 void ring_urge_readers(struct ring *ring);
 u64 ring_next_read(struct ring *ring, struct cursor *cursor, bool headers);
 void ring_info(struct ring *ring, struct ringdev_info *info);
-void ring_cursor_info(struct ring *ring, struct cursor *cursor, bool tell,
-		      struct ringdev_cursor *info);
+void ring_cursor_info(struct ring *ring, struct cursor *cursor, struct ringdev_cursor *info);
+void ring_cursor_told(struct ring *ring, struct cursor *cursor, const struct ringdev_cursor *told);
 int ring_next_cursor(struct ring *ring, u64 id, struct ringdev_cursor *info);
 
 /* A cursor has moved on from before. With no lock held. */

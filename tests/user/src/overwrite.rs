@@ -10,9 +10,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFlags, PollTimeout};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::mman::ProtFlags;
 use nix::unistd::{Whence, close, lseek64};
 
-use crate::abi::{Header, stored};
+use crate::abi::{self, Header, stored};
 use crate::control::{Kind, Kinds, RECORD, Ring, STREAM};
 use crate::endpoint::Endpoint;
 use crate::harness::{Test, by_lane, note, test};
@@ -42,6 +43,7 @@ pub const TESTS: &[Test] = &[
     test!(pollpri_comes_back_with_the_next_loss),
     test!(pollpri_wakes_who_waits_for_it),
     test!(pollpri_outlives_reads_that_fail_and_seeks),
+    test!(pollpri_outlives_an_answer_that_cannot_be_stored),
     test!(pollpri_goes_with_the_header_that_tells),
     test!(pollpri_says_nothing_twice),
     test!(pollpri_tells_of_a_clear),
@@ -462,6 +464,23 @@ fn pollpri_outlives_reads_that_fail_and_seeks() {
             lseek64(reader, 0, Whence::SeekSet).expect("lseek");
             assert_eq!(reader.ready(PRI), PRI, "{kind}");
         }
+        reader.cursor();
+        assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
+    }
+}
+
+fn pollpri_outlives_an_answer_that_cannot_be_stored() {
+    for kind in kinds() {
+        let ring = Ring::small(kind);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        lap(writer);
+        let pages = Pages::map(1);
+        let size = size_of::<abi::Cursor>();
+        pages.put(0, &(size as u32).to_ne_bytes());
+        pages.protect(0, 1, ProtFlags::PROT_READ);
+        let answer = abi::call_at(reader, abi::CURSOR, pages.span(0, size));
+        assert_eq!(answer, Err(Errno::EFAULT), "{kind}");
+        assert_eq!(reader.ready(PRI), PRI, "{kind}: nobody was told");
         reader.cursor();
         assert_eq!(reader.ready(PRI), PollFlags::empty(), "{kind}");
     }
