@@ -62,10 +62,11 @@ use kernel::{
 
 /// An open file of a ring.
 pub(crate) struct Endpoint {
+    /// What it reads with, if it reads. Dropped before the ring, whose charge covers the memory
+    /// that a cursor refers to.
+    read_end: Option<ReadEnd>,
     ring: Arc<Ring>,
     access: Access,
-    /// What it reads with, if it reads.
-    read_end: Option<ReadEnd>,
     /// Whether a read returns records with their headers.
     headers: AtomicFlag,
 }
