@@ -348,7 +348,8 @@ impl Channel {
             let ready = || {
                 // From nothing to something, or by another watermark or place: to sleep on for
                 // that.
-                self.awaited(end).is_none_or(|now| now.comes_before(awaited))
+                self.still_awaited(end)
+                    .is_none_or(|now| now.comes_before(awaited))
                     // After that look. Another reader that takes the last data once nobody writes
                     // any more wakes no sleepers: whoever has seen it empty has to see the end as
                     // well.

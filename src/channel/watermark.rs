@@ -83,6 +83,15 @@ impl Awaited {
     }
 }
 
+/// What becomes of a look at data that nobody has seen so far.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// It is noted when that was: they are due a delay later.
+    Noted,
+    /// Nothing, as it is made in a wait condition.
+    NotNoted,
+}
+
 /// The watermark of a cursor, and what is known of the data below it.
 #[pin_data]
 pub(super) struct Gauge {
@@ -126,8 +135,8 @@ impl Gauge {
     }
 
     /// What is awaited where `unread` bytes are at `mark`, and it takes `enough` to be worth it.
-    /// `None` if it is there.
-    fn awaited(&self, mark: u64, unread: u64, enough: u64) -> Option<Awaited> {
+    /// `None` if it is there, or if somebody who may note data has to look.
+    fn awaited(&self, mark: u64, unread: u64, enough: u64, seen: Seen) -> Option<Awaited> {
         if unread == 0 {
             return Some(Awaited {
                 head: mark.wrapping_add(1),
@@ -138,21 +147,35 @@ impl Gauge {
             return None;
         }
         let now = clock::monotonic_ns();
-        // Before the time, which is stored before it: with this mark comes its time, or a later
-        // one.
-        let known = self.since_mark.load(Acquire) == mark;
-        let mut since = self.since_ns.load(Relaxed);
-        if !known || since == 0 {
-            // Two who see it first at the same time see it at nearly the same time.
-            since = now;
-            self.since_ns.store(now, Relaxed);
-            self.since_mark.store(mark, Release);
-        }
+        let since = match (self.since(mark), seen) {
+            (Some(since), _) => since,
+            (None, Seen::Noted) => {
+                self.note(mark, now);
+                now
+            }
+            (None, Seen::NotNoted) => return None,
+        };
         let due = since.saturating_add(self.delay_ns.load(Relaxed));
         (now < due).then_some(Awaited {
             head: mark.wrapping_add(enough),
             due: Some(due),
         })
+    }
+
+    /// When somebody first saw data at `mark`, if anybody has.
+    fn since(&self, mark: u64) -> Option<u64> {
+        // Before the time, which is stored before it: with this mark comes its time, or a later
+        // one.
+        let known = self.since_mark.load(Acquire) == mark;
+        let since = self.since_ns.load(Relaxed);
+        (known && since != 0).then_some(since)
+    }
+
+    /// Somebody has seen data at `mark`. Two who see them first at the same time see them at nearly
+    /// the same time.
+    fn note(&self, mark: u64, now: u64) {
+        self.since_ns.store(now, Relaxed);
+        self.since_mark.store(mark, Release);
     }
 
     /// What is there begins to wait anew, though the mark may be where it was.
@@ -229,6 +252,16 @@ impl Channel {
 
     /// What those who wait at a cursor wait for. `None` if it is there.
     pub(super) fn awaited(&self, end: &ReadEnd) -> Option<Awaited> {
+        self.awaited_if(end, Seen::Noted)
+    }
+
+    /// The same for a wait condition, which changes nothing. `None` also if there are data that
+    /// nobody has seen so far: whoever sleeps has to look at them with [`Channel::awaited`].
+    pub(super) fn still_awaited(&self, end: &ReadEnd) -> Option<Awaited> {
+        self.awaited_if(end, Seen::NotNoted)
+    }
+
+    fn awaited_if(&self, end: &ReadEnd, seen: Seen) -> Option<Awaited> {
         let reader = &*end.reader;
         // Before what is unread: if the mark moves on meanwhile, this is too early, not too late.
         let mark = self.mark(reader).load();
@@ -236,7 +269,7 @@ impl Channel {
         // A ring that was made smaller may not hold the watermark that it was given.
         let half = self.positions.capacity().as_u64() / 2;
         let enough = reader.gauge.watermark().bytes.min(half);
-        let awaited = reader.gauge.awaited(mark, unread, enough)?;
+        let awaited = reader.gauge.awaited(mark, unread, enough, seen)?;
         // A writer that waits cannot bring more than there is, nor can one that has left.
         let is_all =
             awaited.due.is_some() && (self.writers.has_sleepers() || self.is_abandoned(end));
