@@ -328,7 +328,9 @@ impl<'file> PollTable<'file> {
         // empty, and taken the entry out, was made before this takes the lock; one that is made
         // after it finds the poller.
         // SAFETY: By the type invariants the queue and the entry are valid, and the entry is in no
-        // list but that of this queue. The task runs, and goes on to.
+        // list but that of this queue. The function clears a flag of the entry before it takes the
+        // lock; as nobody ever sets one, all it can store there is the 0 that is there. The task
+        // runs, and goes on to.
         unsafe {
             bindings::prepare_to_wait(branch.trunk(), branch.entry.get(), RUNNING);
         }
