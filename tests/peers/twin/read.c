@@ -41,7 +41,8 @@ static size_t fault_in(struct ring *ring, struct cursor *cursor, struct iov_iter
  */
 static int lapped(size_t *piece)
 {
-	if (signal_pending(current))
+	/* Not signal_pending(), which is also true for io_uring's work. */
+	if (task_sigpending(current))
 		return -ERESTARTSYS;
 	*piece = min(*piece, max_t(size_t, *piece / 2, LAPPED_MIN));
 	return 0;

@@ -325,10 +325,15 @@ static inline u64 ring_unread(struct ring *ring, const u64 *mark)
 static inline u64 ring_room(struct ring *ring)
 {
 	u64 head = READ_ONCE(ring->head);
+	u64 limit;
 
 	/* Pairs with the one in wake_writers(). */
 	smp_mb();
-	return min(READ_ONCE(ring->tail) + ring_capacity(ring) - head, ring_capacity(ring));
+	limit = READ_ONCE(ring->tail) + ring_capacity(ring);
+	/* The ring has been made smaller since the tail was loaded. */
+	if (is_beyond(head, limit))
+		return 0;
+	return min(limit - head, ring_capacity(ring));
 }
 
 /* Writers: with producer.lock held. */

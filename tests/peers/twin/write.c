@@ -91,6 +91,13 @@ static size_t fault_in(struct ring *ring, struct iov_iter *from, size_t bytes, u
 	return faults > FAULTS_MAX ? 0 : bytes;
 }
 
+/* Nothing was written, and data may have been given up for it: who polls for that looks again. */
+static void report_loss(struct ring *ring)
+{
+	if (ring->overwrites)
+		wake_up_interruptible_all(&ring->readers.pollers);
+}
+
 static int write_stream(struct ring *ring, struct iov_iter *from, bool nowait, size_t *written)
 {
 	struct producer *producer = &ring->producer;
@@ -155,6 +162,7 @@ static int write_stream(struct ring *ring, struct iov_iter *from, bool nowait, s
 			faults = 0;
 		} else {
 			mutex_unlock(&producer->lock);
+			report_loss(ring);
 		}
 
 		if (copied < room) {
@@ -254,6 +262,7 @@ static int write_record(struct ring *ring, struct iov_iter *from, bool nowait, s
 			return 0;
 		}
 		mutex_unlock(&producer->lock);
+		report_loss(ring);
 
 		iov_iter_revert(from, copied);
 		if (fault_in(ring, from, len, ++faults) < len)
