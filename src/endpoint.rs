@@ -203,8 +203,9 @@ impl FileOperations for Endpoint {
         progress(written, result)
     }
 
-    /// Exact: readable if and only if a read would return, and writable if and only if a write
-    /// would, of whatever length up to `PIPE_BUF` or the longest record.
+    /// Exact: readable if and only if a read would return, and writable if and only if any write of
+    /// the usual length would: of up to `PIPE_BUF` bytes or the longest record where writers wait,
+    /// and of a byte to a stream that drops.
     fn poll<'file>(&'file self, table: PollTable<'file>, access: Access) -> Events {
         let channel = &self.ring.channel;
         let mut ready = Events::NONE;

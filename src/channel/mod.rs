@@ -935,9 +935,8 @@ impl Channel {
         self.positions.unread(self.mark(reader))
     }
 
-    /// How large a buffer the next read at a cursor needs to take anything: a byte of a stream that
-    /// has one, or the next record. 0 if there is nothing, or
-    /// the cursor was evicted.
+    /// What `FIONREAD` says at a cursor: how many bytes of a stream are unread, or how large a
+    /// buffer the next record needs. 0 if there is nothing, or the cursor was evicted.
     pub(crate) fn next_read(&self, reader: &Reader, batch: Batch) -> usize {
         match self.attributes.framing {
             Framing::Stream if reader.is_evicted() => 0,

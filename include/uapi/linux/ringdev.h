@@ -131,10 +131,10 @@ struct ringdev_evict {
  * @bytes_in: bytes that were taken, without headers
  * @records_dropped: writes or records that were refused with ENOBUFS
  * @bytes_dropped: their bytes
- * @records_lost: records that were overwritten or cleared before the reader with shared delivery
- *	read them; with broadcast delivery each cursor has a count of its own
- * @bytes_lost: bytes of a stream that were overwritten or cleared before they were read, likewise;
- *	0 for records
+ * @records_lost: records that were overwritten, cleared, or discarded at the end of a session
+ *	before they were read, with shared delivery; with broadcast delivery each cursor has a
+ *	count of its own, and this is 0
+ * @bytes_lost: bytes of a stream that were lost in the same ways; 0 for records
  * @records_out: records that were read, by all readers together; 0 for a stream
  * @bytes_out: bytes that were read, without headers
  * @writer_sleeps: how often a write had to wait
