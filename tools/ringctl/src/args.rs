@@ -389,6 +389,57 @@ mod tests {
         assert_eq!(found, titles);
     }
 
+    /// The calls of ringctl that a document shows as code: behind a prompt, a pipe or a backtick,
+    /// and up to what belongs to the shell.
+    fn calls(document: &str) -> Vec<&str> {
+        let found = document.match_indices("ringctl ");
+        let shown = found.filter(|(at, _)| {
+            let before = &document[..*at];
+            before.ends_with('`') || before.trim_end_matches(' ').ends_with(['#', '$', '|'])
+        });
+        let calls = shown.map(|(at, _)| {
+            let call = &document[at..];
+            let end = call.find(['`', '\n', '|', ';', '>', '&', '#']);
+            call[..end.unwrap_or(call.len())].trim_end()
+        });
+        calls.collect()
+    }
+
+    #[test]
+    fn each_call_that_a_document_shows_is_understood() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let documents = std::fs::read_dir(root.join("Documentation")).expect("the documents");
+        let mut files: Vec<_> = documents
+            .map(|entry| entry.expect("a name").path())
+            .collect();
+        files.retain(|file| file.extension().is_some_and(|kind| kind == "rst"));
+        files.extend([
+            root.join("README.md"),
+            root.join("Documentation/man/ring.rst"),
+        ]);
+        let mut count = 0;
+        for file in files {
+            let text = std::fs::read_to_string(&file).expect("read a document");
+            for call in calls(&text) {
+                // Where the document says N, a number is meant.
+                let parsed = parse(format!("{call} ").replace(" N ", " 1 ").trim_end());
+                // It may show options alone.
+                let understood = matches!(parsed, Ok(_) | Err(ErrorKind::MissingRequiredArgument));
+                assert!(understood, "{}: {call}: {parsed:?}", file.display());
+                count += 1;
+            }
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn calls_are_found_in_code_alone() {
+        let text = "Then `/bin` ringctl is called as `ringctl list --json`:\n\n    # ringctl cat x | wc\n\
+                    \x20   # seq 9 | ringctl write x; ls\n\n`ringctl` is\n``ringctl\nstat``.";
+        let found = ["ringctl list --json", "ringctl cat x", "ringctl write x"];
+        assert_eq!(calls(text), found);
+    }
+
     #[test]
     fn cat_reads_the_default_ring() {
         let Ok(Command::Cat(cat)) = parse("ringctl cat") else {
