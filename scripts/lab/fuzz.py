@@ -47,6 +47,7 @@ TEST_SECONDS = 600.0
 MAX_USER_BYTES = 1 << 20
 
 MINUTES = 10
+SEED = 1
 # How often REPLAY= runs a program: what depends on a race does not fail each time.
 TIMES = 200
 # The copy of the tree in which MUTANT= plants a fault; `make mutants` counts its own from 0 on.
@@ -120,7 +121,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--minutes", default=os.environ.get("MINUTES") or str(MINUTES))
     parser.add_argument("--replay", default=os.environ.get("REPLAY", ""), metavar="FILE")
-    parser.add_argument("--seed", default=os.environ.get("SEED") or "1")
+    parser.add_argument("--seed", default=os.environ.get("SEED") or str(SEED))
     parser.add_argument("--mutant", default=os.environ.get("MUTANT", ""), metavar="PART/NAME")
     parser.add_argument("--empty", action="store_true", help="begin without a corpus, keep none")
     options = parser.parse_args(argv)

@@ -21,6 +21,7 @@ from lab.errors import Exit, HostNotFit, LabError, UsageError
 
 MODULE = paths.ROOT / "ringdev.ko"
 
+PREFIX = "/usr/local"
 # What is installed below PREFIX, and the file here that it is made from.
 EXAMPLES = "share/doc/ringdev/examples"
 FILES: Mapping[str, Path] = {
@@ -63,7 +64,7 @@ class Places:
             release = release_of(kdir)
         destdir = os.environ.get("DESTDIR", "")
         mod_path = os.environ.get("INSTALL_MOD_PATH", "")
-        prefix = os.environ.get("PREFIX") or "/usr/local"
+        prefix = os.environ.get("PREFIX") or PREFIX
         for name, value in (
             ("DESTDIR", destdir),
             ("INSTALL_MOD_PATH", mod_path),

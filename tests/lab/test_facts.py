@@ -15,7 +15,20 @@ from pathlib import Path
 import pytest
 
 from lab import __main__ as entry
-from lab import instructions, kernel, lane, lint, paths, source, units, verdict, vm
+from lab import (
+    fuzz,
+    install,
+    instructions,
+    kernel,
+    lane,
+    lint,
+    paths,
+    rust_headers,
+    source,
+    units,
+    verdict,
+    vm,
+)
 from lab.errors import Exit
 
 FOLDER = paths.ROOT / "Documentation"
@@ -249,9 +262,10 @@ def test_the_exit_codes_of_the_document_are_those_of_the_lab() -> None:
     rows = table((FOLDER / "lab.rst").read_text(), "code meaning")
     documented = {int(code): meaning for code, meaning in rows}
     assert list(documented) == [int(code) for code in Exit]
+    assert documented[Exit.USAGE] == "the command line was wrong"
     for code, sentence in verdict.SENTENCES.items():
-        topic, colon, _ = sentence.partition(":")
-        assert not colon or documented[code].startswith(topic), code
+        topic, *_ = re.split(r":| to run ", sentence)
+        assert documented[code].startswith(topic), code
 
 
 def test_each_verdict_has_a_sentence() -> None:
@@ -636,3 +650,24 @@ def test_what_takes_longer_runs_once_a_week() -> None:
 def test_the_room_that_a_kernel_takes_is_the_labs() -> None:
     text = " ".join((FOLDER / "lab.rst").read_text().split())
     assert f"A build begins if {kernel.ROOM >> 30} GiB are free" in text
+
+
+def test_the_room_that_the_headers_take_is_the_labs() -> None:
+    room = rust_headers.ROOM >> 30
+    assert f"({room} GiB of disk," in " ".join(README.read_text().split())
+    text = " ".join((FOLDER / "install.rst").read_text().split())
+    assert f"less than {room} GiB are free" in text
+
+
+def test_the_help_says_what_counts_if_nothing_is_given() -> None:
+    said = {
+        line.partition("=")[0]: match[1]
+        for line in _HELP.findall(MAKEFILE)
+        if (match := re.search(r"; (\S+) if not given$", line))
+    }
+    assert said == {
+        "MINUTES": str(fuzz.MINUTES),
+        "SEED": str(fuzz.SEED),
+        "KERNEL": next(iter(source.SERIES)),
+        "PREFIX": install.PREFIX,
+    }
