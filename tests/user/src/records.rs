@@ -44,6 +44,7 @@ pub const TESTS: &[Test] = &[
     test!(fionread_is_what_the_next_read_needs),
     test!(headers_tell_length_sequence_and_time),
     test!(headers_come_with_as_many_records_as_fit),
+    test!(headers_come_with_128_kib_or_one_record_at_most),
     test!(headers_do_not_show_what_was_there_before),
     test!(headers_with_too_little_room_are_emsgsize),
     test!(headers_never_wait_for_more),
@@ -461,6 +462,32 @@ fn headers_come_with_as_many_records_as_fit() {
     assert_eq!(ring.cursor().records_out, 5);
     let payload: usize = lengths.into_iter().sum();
     assert_eq!(ring.cursor().bytes_out, payload as u64);
+}
+
+/// That is how long others at the same cursor wait for a batch.
+fn headers_come_with_128_kib_or_one_record_at_most() {
+    const MOST: usize = 128 << 10;
+    const LENGTH: usize = 4000;
+    const LONG: usize = 200 << 10;
+    for kind in Kind::all().filter(|kind| !kind.is_stream()) {
+        let ring = Ring::new(kind, 1 << 20);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        reader.set_headers(true);
+        for _ in 0..2 * MOST / LENGTH {
+            writer.put(&[1; LENGTH]);
+        }
+        writer.put(&[1; LONG]);
+        let batch = reader.take(1 << 20).expect("a batch").len();
+        assert!(
+            batch <= MOST && batch > MOST - stored(LENGTH),
+            "{kind}: {batch}"
+        );
+        while reader.available() == Header::SIZE + LENGTH {
+            reader.take(1 << 20).expect("another batch");
+        }
+        let alone = reader.take(1 << 20).expect("a long record");
+        assert_eq!(alone.len(), Header::SIZE + LONG, "{kind}");
+    }
 }
 
 fn headers_do_not_show_what_was_there_before() {
