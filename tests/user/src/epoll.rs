@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     test!(epoll_for_writers_reports_when_pipe_buf_bytes_are_free),
     test!(epoll_for_writers_of_records_reports_when_the_longest_fits),
     test!(epoll_edge_on_one_side_does_not_disturb_the_other).alone(),
+    test!(epoll_edge_is_every_hand_over_to_the_side_it_is_asked_for),
     test!(epoll_edge_is_seen_by_every_set).alone(),
     test!(epoll_modify_rearms).alone(),
     test!(epoll_oneshot_is_silent_until_rearmed),
@@ -290,6 +291,35 @@ fn epoll_edge_on_one_side_does_not_disturb_the_other() {
     }
     reader.take_exactly(1);
     assert_eq!(ready(&readable), EpollFlags::empty());
+}
+
+/// Whoever asks for the edges of one direction, on an endpoint that has both, makes no hand-over to
+/// the other side an edge.
+fn epoll_edge_is_every_hand_over_to_the_side_it_is_asked_for() {
+    for asked in [IN, OUT] {
+        // What was asked for counts for as long as the ring is there.
+        let ring = Ring::new(STREAM, 1 << 16);
+        let (reader, writer) = (ring.reader(), ring.writer());
+        let both = set_of(ring.both(), asked | ET);
+        writer.put(b"some");
+        ready(&both);
+        // A set that is watched for edges has one when its endpoint is told of something, though it
+        // was ready before.
+        let told = |endpoint, events, hand_over: fn(Endpoint, Endpoint)| {
+            let inner = set_of(endpoint, events);
+            let outer = set_of(&inner.0, IN | ET);
+            assert_eq!(ready(&outer), IN);
+            assert_eq!(ready(&outer), EpollFlags::empty());
+            hand_over(reader, writer);
+            ready(&outer) == IN
+        };
+        let of_a_write = told(reader, IN, |_, writer| writer.put(b"more"));
+        assert_eq!(of_a_write, asked == IN, "{asked:?}");
+        let of_a_read = told(writer, OUT, |reader, _| {
+            reader.take_exactly(2);
+        });
+        assert_eq!(of_a_read, asked == OUT, "{asked:?}");
+    }
 }
 
 fn epoll_edge_is_seen_by_every_set() {
