@@ -5,6 +5,7 @@
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -26,6 +27,9 @@ void *mirror_alloc(u64 bytes)
 	if (!pages)
 		return NULL;
 	for (i = 0; i < count; i++) {
+		/* Whoever is killed does not wait for all of them. */
+		if (fatal_signal_pending(current))
+			goto free;
 		pages[i] = alloc_page(gfp);
 		if (!pages[i])
 			goto free;
