@@ -629,7 +629,7 @@ class Part:
 
 
 ALL = (
-    Part("channel", ("src/channel/*",), 24),
+    Part("channel", ("src/channel/*",), 28),
     Part("staging", ("src/staging/*", "include/trace/events/*"), 36),
     Part("endpoint", ("src/*.rs", "include/uapi/linux/*"), 24, ("src/ring/*",)),
     Part("tools", ("tools/*/src/*.rs", "samples/*"), 54, ("*/Cargo.toml", "*/.gitignore")),
