@@ -118,7 +118,7 @@ impl Endpoint {
         let statistics = self.channel().cursor_statistics(reader);
         let cursor = abi::cursor(asked.size, &self.ring.identity.name, &statistics);
         uapi::give(&cursor, argument)?;
-        // Not before they have it: what could not be copied is news as before.
+        // If the copy fails, the reader still has to be told, so this comes after it.
         self.channel().told(reader, &statistics);
         Ok(())
     }

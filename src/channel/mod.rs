@@ -432,8 +432,8 @@ impl Channel {
     ///
     /// `ENODEV` if the ring was destroyed, `ENOMEM`. Takes locks that are held for short.
     pub(crate) fn open(&self, access: Access) -> Result<Option<ReadEnd>> {
-        // Before the endpoint counts: this may fail, and a writer that was counted and then taken
-        // out again would have been the last of a session.
+        // The cursor comes first because creating it may fail. If the endpoint were counted
+        // already, readers would see a writer leave and the session end.
         let reader = match (access.read, &self.shared) {
             (false, _) => None,
             (true, Some(shared)) => Some(shared.clone()),
@@ -864,8 +864,8 @@ impl Channel {
         self.describe(&self.producer.lock(), reader)
     }
 
-    /// Those who read at a cursor know what it has `told`: what is lost from now on is news for
-    /// them again. If more has been lost meanwhile, that is.
+    /// Clears `POLLPRI` at a cursor whose reader has received `told`, unless the cursor has lost
+    /// more data since then.
     pub(crate) fn told(&self, reader: &Reader, told: &CursorStatistics) {
         let producer = self.producer.lock();
         let Ok(mut cursor) = reader.lock() else {
@@ -906,7 +906,7 @@ impl Channel {
     /// there is none.
     pub(crate) fn next_cursor(&self, id: u64) -> Result<CursorStatistics> {
         let producer = self.producer.lock();
-        // Held all the time, so that no cursor is described that is not there any more.
+        // Keeping the list locked prevents the chosen cursor from being evicted meanwhile.
         let cursors = self.cursors.lock();
         let next = self
             .all(&cursors)

@@ -83,12 +83,12 @@ impl Awaited {
     }
 }
 
-/// What becomes of a look at data that nobody has seen so far.
+/// Whether a check records the time when it is the first to see data at a mark.
 #[derive(Clone, Copy)]
 enum Seen {
-    /// It is noted when that was: they are due a delay later.
+    /// It does, and the data are due one delay later.
     Noted,
-    /// Nothing, as it is made in a wait condition.
+    /// It does not, because a wait condition must not have side effects.
     NotNoted,
 }
 
@@ -135,7 +135,7 @@ impl Gauge {
     }
 
     /// What is awaited where `unread` bytes are at `mark`, and it takes `enough` to be worth it.
-    /// `None` if it is there, or if somebody who may note data has to look.
+    /// `None` if it is there. With [`Seen::NotNoted`] also `None` if the time is not recorded yet.
     fn awaited(&self, mark: u64, unread: u64, enough: u64, seen: Seen) -> Option<Awaited> {
         if unread == 0 {
             return Some(Awaited {
@@ -255,8 +255,9 @@ impl Channel {
         self.awaited_if(end, Seen::Noted)
     }
 
-    /// The same for a wait condition, which changes nothing. `None` also if there are data that
-    /// nobody has seen so far: whoever sleeps has to look at them with [`Channel::awaited`].
+    /// Does the same for a wait condition, without side effects. Also returns `None` if the data
+    /// are new; the sleeper then calls [`Channel::awaited`], which records when they were first
+    /// seen.
     pub(super) fn still_awaited(&self, end: &ReadEnd) -> Option<Awaited> {
         self.awaited_if(end, Seen::NotNoted)
     }

@@ -327,8 +327,8 @@ impl<T: FileOperations> Vtable<T> {
         // SAFETY: The file is being opened.
         let opened = unsafe { File::from_raw_file(file) };
         if opened.flags() & flags::O_DIRECT != 0 {
-            // The VFS refuses it as well, but only once the device has opened it: then what other
-            // files see of that would have happened.
+            // The VFS also fails the open, but only after calling the device, whose other files
+            // would then see an open and a close.
             return EINVAL.to_errno();
         }
         let access = Access::of(opened);

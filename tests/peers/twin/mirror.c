@@ -27,7 +27,7 @@ void *mirror_alloc(u64 bytes)
 	if (!pages)
 		return NULL;
 	for (i = 0; i < count; i++) {
-		/* Whoever is killed does not wait for all of them. */
+		/* A killed process must not wait until all pages are allocated. */
 		if (fatal_signal_pending(current))
 			goto free;
 		pages[i] = alloc_page(gfp);

@@ -341,7 +341,7 @@ static void leave(struct ring *ring, bool reads, bool writes)
 		side_announce(&ring->readers);
 }
 
-/* Somebody reads no longer at a cursor of its own. */
+/* Removes the cursor of an endpoint that is closed, or could not be opened. */
 static void leave_cursor(struct ring *ring, struct cursor *cursor)
 {
 	part(ring, cursor);
@@ -354,8 +354,8 @@ static void leave_cursor(struct ring *ring, struct cursor *cursor)
 }
 
 /*
- * An endpoint is being opened. It counts last, as the rest may fail: a writer that was counted and
- * then taken out again would have been the last of a session.
+ * Opens an endpoint. It is counted last, because creating a cursor may fail: readers would see a
+ * counted writer leave and the session end.
  */
 int ring_join(struct ring *ring, bool reads, bool writes, struct read_end *end)
 {
@@ -723,10 +723,7 @@ void ring_cursor_info(struct ring *ring, struct cursor *cursor, struct ringdev_c
 	mutex_unlock(&ring->producer.lock);
 }
 
-/*
- * Those who read there have been told this of the cursor: it is no news any more, unless more has
- * been lost meanwhile.
- */
+/* Clears EPOLLPRI at a cursor whose reader has received told, unless more was lost since then. */
 void ring_cursor_told(struct ring *ring, struct cursor *cursor, const struct ringdev_cursor *told)
 {
 	mutex_lock(&ring->producer.lock);

@@ -293,8 +293,8 @@ fn epoll_edge_on_one_side_does_not_disturb_the_other() {
     assert_eq!(ready(&readable), EpollFlags::empty());
 }
 
-/// Whoever asks for the edges of one direction, on an endpoint that has both, makes no hand-over to
-/// the other side an edge.
+/// An `O_RDWR` endpoint that polls one direction edge-triggered does not turn each hand-over to the
+/// other side into an edge.
 fn epoll_edge_is_every_hand_over_to_the_side_it_is_asked_for() {
     for asked in [IN, OUT] {
         // What was asked for counts for as long as the ring is there.
